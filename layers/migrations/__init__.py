@@ -1,0 +1,1 @@
+"""The schema's history: Alembic runs these in order, under a lock (see `layers.database.migrate`)."""
