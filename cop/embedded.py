@@ -130,7 +130,7 @@ class Cluster:
         self.data = self.home / "data"
         self.sockets = _socket_folder(self.home)
         self.programs = programs or choose_programs(find_programs(), self._made_by(), self.data)
-        self._process: subprocess.Popen[bytes] | None = None
+        self._child: int | None = None
 
     @classmethod
     @contextmanager
@@ -208,6 +208,9 @@ class Cluster:
                 os.kill(running.pid, how)
             _wait(lambda: self._reaped() and self.postmaster() is None, STOP_DEADLINE_S)
         (self.home / "started").unlink(missing_ok=True)
+        if not self.sockets.is_relative_to(self.home):
+            with suppress(OSError):
+                self.sockets.rmdir()
 
     # --- several processes at once
 
@@ -240,8 +243,9 @@ class Cluster:
         return False
 
     def _keep(self, closing: threading.Event) -> None:
-        """Start the server again when it dies. A failure is logged, and tried again every second."""
-        while not closing.wait(1.0):
+        """Start the server again when it dies. A failure is logged, and tried again after five seconds."""
+        pause_s = 0.25
+        while not closing.wait(pause_s):
             self._reaped()
             if self.postmaster() is not None:
                 continue
@@ -250,13 +254,16 @@ class Cluster:
                     if not closing.is_set():
                         log.warning("PostgreSQL is gone; starting it again.")
                         self.start()
+                pause_s = 0.25
             except Unavailable as error:
+                pause_s = 5.0
                 log.error("PostgreSQL could not be started again: %s", error)
 
     def _reaped(self) -> bool:
         """Collect our child if it has ended, so that it does not linger as a zombie; always True."""
-        if self._process is not None:
-            self._process.poll()
+        if self._child is not None:
+            with suppress(ChildProcessError):
+                os.waitpid(self._child, os.WNOHANG)
         return True
 
     # --- making and starting
@@ -274,8 +281,10 @@ class Cluster:
 
     def _make(self) -> None:
         """Run initdb beside the final place and rename, so that a data directory is whole or absent."""
-        making = self.home / "data.making"
-        shutil.rmtree(making, ignore_errors=True)
+        for left in self.home.glob("data.making-*"):
+            shutil.rmtree(left, ignore_errors=True)
+        # A new name each time: the initdb of a killed service may still be writing under the old one.
+        making = self.home / f"data.making-{os.getpid()}-{time.time_ns()}"
         command = [self.programs["initdb"], "-D", str(making), "-U", ROLE, "--encoding=UTF8", "--locale=C"]
         command += ["--data-checksums", "--auth=reject"]
         made = _call(command, self.account)
@@ -298,7 +307,7 @@ class Cluster:
         options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         deadline = time.monotonic() + 15
         while True:
-            self._process, said = self._spawn([self.programs["postgres"], "-D", str(self.data), *options])
+            said = self._spawn([self.programs["postgres"], "-D", str(self.data), *options])
             if self.postmaster() is not None:
                 break
             # The backends of a killed postmaster need a moment to notice and to let go of its memory.
@@ -309,7 +318,7 @@ class Cluster:
         if running is not None:
             (self.home / "started").write_text(_mark(running))
 
-    def _spawn(self, command: list[str]) -> tuple[subprocess.Popen[bytes], str]:
+    def _spawn(self, command: list[str]) -> str:
         """Start the server apart from our terminal; returns once it has its pid file, or with what it said."""
         path = self.home / "log"
         with suppress(OSError):
@@ -328,9 +337,12 @@ class Cluster:
                 **self.account.popen,
             )
         _wait(lambda: process.poll() is not None or self.postmaster() is not None, 15)
+        if process.returncode is None:
+            # The server may outlive us: Popen must neither wait for it nor warn of it; `_reaped` collects it.
+            self._child, process.returncode = process.pid, 0
         with path.open("rb") as source:
             source.seek(begin)
-            return process, source.read(100_000).decode(errors="replace")
+            return source.read(100_000).decode(errors="replace")
 
     def _await_ready(self) -> None:
         """Wait through start-up or recovery; the socket folder is where the server says it is."""
