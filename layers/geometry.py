@@ -100,7 +100,9 @@ def place(
         _check_size(coordinates, f"{pointer}/coordinates", max_vertices)
         placed = _place_extended(kind, coordinates, f"{pointer}/coordinates", repair)
         if placed.type not in allowed:
-            detail = f"Split at the antimeridian or mended it is a {placed.type}, which this layer does not take."
+            detail = (
+                f"Split at the antimeridian or mended it is a {placed.type}, which this layer does not take."
+            )
             raise InvalidGeometry(detail, pointer=pointer, code="geo.kind")
     if len(geometry) > 2:
         check_crs(geometry, pointer)
@@ -131,7 +133,9 @@ def check_bbox(holder: dict[str, Any], bounds: BBox | None, pointer: str) -> Non
     half = len(bbox) // 2
     west, south, east, north = bbox[0], bbox[1], bbox[half], bbox[half + 1]
     in_range = abs(west) <= 360 and abs(east) <= 360 and -90 <= south <= north <= 90
-    if not in_range or (bounds is not None and not contains((west, south, east, north), bounds, _BBOX_TOLERANCE)):
+    if not in_range or (
+        bounds is not None and not contains((west, south, east, north), bounds, _BBOX_TOLERANCE)
+    ):
         detail = "The bbox contradicts the geometry; correct it or leave it out."
         raise InvalidGeometry(detail, pointer=f"{pointer}/bbox", code="geo.bbox")
 
@@ -197,7 +201,9 @@ def _position(position: object, pointer: str, max_lng: int) -> Position:
             detail = f"Expected a number, got {_named(ordinate)}."
             raise InvalidGeometry(detail, pointer=f"{pointer}/{i}", code="geo.number")
         if not math.isfinite(ordinate) if type(ordinate) is float else False:
-            raise InvalidGeometry("The number is not finite.", pointer=f"{pointer}/{i}", code="geo.non_finite")
+            raise InvalidGeometry(
+                "The number is not finite.", pointer=f"{pointer}/{i}", code="geo.non_finite"
+            )
     if len(position) not in (2, 3):
         detail = f"A position has 2 or 3 numbers, this one has {len(position)}."
         raise InvalidGeometry(detail, pointer=pointer, code="geo.position")
@@ -254,7 +260,7 @@ def _check_size(coordinates: object, pointer: str, max_vertices: int) -> None:
                     count += 1
                 else:
                     below.extend(value)
-        if count + len(below) > 4 * max_vertices or count > max_vertices:
+        if count + len(below) > max_vertices:
             detail = f"The geometry has more than {max_vertices} vertices; simplify it."
             raise TooLarge(detail, pointer=pointer, code="geo.vertices")
         level = below
@@ -273,7 +279,9 @@ def _place_extended(kind: str, coordinates: object, pointer: str, repair: bool) 
             parts, repaired = _multipolygon(coordinates, pointer, repair)
         case _:
             detail = f"{kind} is not taken; send its parts as features of their own."
-            raise InvalidGeometry(detail, pointer=pointer.removesuffix("/coordinates") + "/type", code="geo.kind")
+            raise InvalidGeometry(
+                detail, pointer=pointer.removesuffix("/coordinates") + "/type", code="geo.kind"
+            )
     whole = _joined(parts)
     ewkb = shapely.to_wkb(shapely.set_srid(whole, _SRID), byte_order=1, include_srid=True)
     return Placed(ewkb, None, whole.geom_type, repaired, _bounds(parts))
@@ -292,11 +300,14 @@ def _bounds(parts: list[BaseGeometry]) -> BBox:
     wests, easts = [box[0] for box in boxes], [box[2] for box in boxes]
     south, north = min(box[1] for box in boxes), max(box[3] for box in boxes)
     if max(easts) == 180 and min(wests) == -180:
-        # Parts that meet at the antimeridian: measure them as if the map went on beyond 180.
-        west = min(west if west >= 0 else west + 360 for west in wests)
-        east = max(east if west >= 0 else east + 360 for west, east in zip(wests, easts, strict=True))
-        if east - west < 360 and east > 180:
-            return west, south, east - 360, north
+        # Parts that meet at the antimeridian: what is bounded is everything but the widest gap between them.
+        spans = sorted(zip(wests, easts, strict=True))
+        gap, reach = (0.0, 0.0, 0.0), spans[0][1]
+        for west, east in spans[1:]:
+            gap = max(gap, (west - reach, reach, west))
+            reach = max(reach, east)
+        if gap[0] > 0:
+            return gap[2], south, gap[1], north
     return min(wests), south, max(easts), north
 
 
@@ -332,69 +343,218 @@ def _positions(value: object, pointer: str) -> list[Position]:
 
 
 def _line(value: object, pointer: str) -> list[BaseGeometry]:
-    if type(value) is list and len(value) < 2:
+    points = _positions(value, pointer)
+    if len(_array(value, pointer)) < 2:
         detail = "A line has at least two positions."
         raise InvalidGeometry(detail, pointer=pointer, code="geo.empty")
-    points = _positions(value, pointer)
+    if _leaps(value):
+        raise _too_wide(pointer)
+    _check_span(points, pointer)
+    points = _shifted(points, _turn_home(points))
     if len(points) == 1:  # of no length: kept as a line from the place to itself
         points = points * 2
-    _check_span(points, pointer)
-    lng = min(lng for lng, _ in points)
-    points = _shifted(points, _turns(lng))
-    line = shapely.LineString(points)
-    if line.bounds[2] <= 180:
-        return [line]
-    return _cut(line)
+    return [shapely.LineString(part) for part in _cut_line(points)]
 
 
 def _polygon(value: object, pointer: str, repair: bool) -> tuple[list[BaseGeometry], bool]:
     """The parts of one polygon, after validation and the cut at the antimeridian; and whether it was mended."""
     rings = [_ring(ring, at) for ring, at in _array(value, pointer)]
-    shift = _turns(min(lng for lng, _ in rings[0]))
-    shell = _shifted(rings[0], shift)
-    west, east = min(lng for lng, _ in shell), max(lng for lng, _ in shell)
-    holes = [_beside(ring, west, east) for ring in rings[1:]]
-    polygon, repaired = _valid(shapely.Polygon(shell, holes), [shell, *holes], pointer, repair)
-    parts = [part for whole in _polygons(polygon) for part in (_cut(whole) if east > 180 else [whole])]
-    if sum(area_km2(part) for part in parts) > MAX_AREA_KM2:
-        raise _too_wide(pointer)
-    return [shapely.orient_polygons(part, exterior_cw=False) for part in parts], repaired
+    shell = _shifted(rings[0], _turn_home(rings[0]))
+    rings = [shell, *(_beside(hole, shell) for hole in rings[1:])]
+    whole, mended = _valid(shapely.Polygon(shell, rings[1:]), rings, pointer, repair)
+    parts = [part for polygon in _polygons(whole, pointer) for part in _cut_polygon(polygon)]
+    _check_area(parts, pointer)
+    return [shapely.orient_polygons(part, exterior_cw=False) for part in parts], mended
 
 
 def _multipolygon(value: object, pointer: str, repair: bool) -> tuple[list[BaseGeometry], bool]:
     placed = [_polygon(polygon, at, repair) for polygon, at in _array(value, pointer)]
     parts = [part for some, _ in placed for part in some]
-    repaired = any(was for _, was in placed)
+    mended = any(was for _, was in placed)
     if len(parts) > 1:
         rings = [list(ring.coords) for part in parts for ring in (part.exterior, *part.interiors)]
-        whole, mended = _valid(MultiPolygon(parts), rings, pointer, repair)
-        if mended:
-            parts = [shapely.orient_polygons(part, exterior_cw=False) for part in _polygons(whole)]
-        repaired = repaired or mended
-    if sum(area_km2(part) for part in parts) > MAX_AREA_KM2:
-        raise _too_wide(pointer)
-    return parts, repaired
+        whole, merged = _valid(MultiPolygon(parts), rings, pointer, repair)
+        if merged:
+            mended = True
+            parts = [shapely.orient_polygons(part, exterior_cw=False) for part in _polygons(whole, pointer)]
+    _check_area(parts, pointer)
+    return parts, mended
 
 
 def _ring(value: object, pointer: str) -> list[Position]:
-    if type(value) is list and len(value) < 4:
-        detail = f"A ring has at least four positions, this one has {len(value)}."
-        raise InvalidGeometry(detail, pointer=pointer, code="geo.ring")
     points = _positions(value, pointer)
+    given = len(_array(value, pointer))
+    if given < 4:
+        detail = f"A ring has at least four positions, this one has {given}."
+        raise InvalidGeometry(detail, pointer=pointer, code="geo.ring")
     first, last = points[0], points[-1]
-    turn = last[0] - first[0]
-    if last[1] == first[1] and turn in (360, -360):
-        if any(abs(lng - before) >= 360 for (lng, _), (before, _) in pairwise(points)):
-            raise _too_wide(pointer)
+    if last[1] == first[1] and abs(last[0] - first[0]) == 360:
         detail = "The ring runs around a pole; cut it at the antimeridian and close it along the pole."
         raise InvalidGeometry(detail, pointer=pointer, code="geo.polar")
-    assert type(value) is list
     if first != last:
         detail = "The ring is not closed: its last position must be its first."
-        raise InvalidGeometry(detail, pointer=f"{pointer}/{len(value) - 1}", code="geo.ring")
-    if len(points) < 4:
-        raise InvalidGeometry("The ring encloses nothing.", pointer=pointer, code="geo.zero_area")
+        raise InvalidGeometry(detail, pointer=f"{pointer}/{given - 1}", code="geo.ring")
+    if _leaps(value):
+        raise _too_wide(pointer)
     _check_span(points, pointer)
-    if shapely.area(shapely.polygons(points)) == 0 and not _crosses_itself(points):
+    if len(points) < 4 or _is_straight(points):
         raise InvalidGeometry("The ring encloses nothing.", pointer=pointer, code="geo.zero_area")
     return points
+
+
+def _leaps(value: object) -> bool:
+    """Whether an edge goes once around the world, as in a whole-world box. *value* holds checked positions."""
+    assert type(value) is list
+    return any(abs(after[0] - before[0]) >= 360 for before, after in pairwise(value))
+
+
+def _is_straight(points: list[Position]) -> bool:
+    """Whether all *points* are on one straight line, exactly: in whole steps of the rounding."""
+    steps = 10**DECIMALS
+    (x0, y0), (x1, y1) = [(round(x * steps), round(y * steps)) for x, y in points[:2]]
+    # The first point off the line settles it, and in a sound ring that is the third.
+    return all(
+        (x1 - x0) * (round(y * steps) - y0) == (y1 - y0) * (round(x * steps) - x0) for x, y in points[2:]
+    )
+
+
+def _check_span(points: list[Position], pointer: str) -> None:
+    if max(lng for lng, _ in points) - min(lng for lng, _ in points) >= 360:
+        raise _too_wide(pointer)
+
+
+def _check_area(parts: list[BaseGeometry], pointer: str) -> None:
+    if sum(area_km2(part) for part in parts) > MAX_AREA_KM2:
+        raise _too_wide(pointer)
+
+
+def _too_wide(pointer: str) -> InvalidGeometry:
+    detail = f"It spans the world, or more than {MAX_AREA_KM2:,.0f} km²; send smaller areas."
+    return InvalidGeometry(detail, pointer=pointer, code="geo.area")
+
+
+def _turn_home(points: list[Position]) -> int:
+    """The multiple of 360 that brings the westernmost of *points* into [-180, 180)."""
+    return -360 * math.floor((min(lng for lng, _ in points) + 180) / 360)
+
+
+def _beside(hole: list[Position], shell: list[Position]) -> list[Position]:
+    """*hole* on the same turn around the world as the middle of *shell*."""
+    middle = max(lng for lng, _ in shell) + min(lng for lng, _ in shell)
+    own = max(lng for lng, _ in hole) + min(lng for lng, _ in hole)
+    return _shifted(hole, 360 * round((middle - own) / 720))
+
+
+def _shifted(points: list[Position], degrees: int) -> list[Position]:
+    return [(round(lng + degrees, DECIMALS), lat) for lng, lat in points] if degrees else points
+
+
+def _cut_line(points: list[Position]) -> list[list[Position]]:
+    """*points*, from [-180, 180) eastwards, cut where they cross 180 degrees; what lies beyond comes back by 360."""
+    parts: list[list[Position]] = [[]]
+    beyond = False
+    for (lng, lat), (next_lng, next_lat) in pairwise(points):
+        parts[-1].append((lng - 360 if beyond else lng, lat))
+        if (next_lng > 180 and not beyond) or (next_lng < 180 and beyond):
+            at = round(lat + (next_lat - lat) * (180 - lng) / (next_lng - lng), DECIMALS)
+            parts[-1].append((-180.0 if beyond else 180.0, at))
+            beyond = not beyond
+            parts.append([(-180.0 if beyond else 180.0, at)])
+    parts[-1].append((points[-1][0] - 360 if beyond else points[-1][0], points[-1][1]))
+    return [_without_repeats(part) for part in parts if len(set(part)) > 1 or len(parts) == 1]
+
+
+def _without_repeats(points: list[Position]) -> list[Position]:
+    rounded = [(round(lng, DECIMALS), lat) for lng, lat in points]
+    kept = rounded[:1] + [after for before, after in pairwise(rounded) if after != before]
+    return kept if len(kept) > 1 else rounded[:2]
+
+
+def _cut_polygon(polygon: BaseGeometry) -> list[BaseGeometry]:
+    """*polygon*, from [-180, 180) eastwards, as polygons within ±180, the same whatever ring it was drawn with."""
+    if polygon.bounds[2] <= 180:
+        return [polygon]
+    here = shapely.intersection(polygon, shapely.box(-180, -90, 180, 90))
+    beyond = shapely.intersection(polygon, shapely.box(180, -90, 540, 90))
+    beyond = shapely.transform(beyond, lambda xy: xy - np.array([360.0, 0.0]))
+    return [part for half in (here, beyond) for part in _parts(_rounded(half))]
+
+
+def _rounded(geometry: BaseGeometry) -> BaseGeometry:
+    """*geometry* on the grid of the rounding, still valid, in normal order."""
+    snapped = shapely.set_precision(geometry, 10.0**-DECIMALS)
+    return shapely.normalize(shapely.transform(snapped, lambda xy: np.round(xy, DECIMALS) + 0.0))
+
+
+def _parts(geometry: BaseGeometry) -> list[BaseGeometry]:
+    return [part for part in shapely.get_parts(geometry) if isinstance(part, Polygon) and not part.is_empty]
+
+
+def _polygons(geometry: BaseGeometry, pointer: str) -> list[BaseGeometry]:
+    if parts := _parts(geometry):
+        return parts
+    raise InvalidGeometry("Mended, the polygon encloses nothing.", pointer=pointer, code="geo.zero_area")
+
+
+# --- Validity --------------------------------------------------------------------------------------------------
+
+
+def _valid(
+    polygon: BaseGeometry, rings: list[list[Position]], pointer: str, repair: bool
+) -> tuple[BaseGeometry, bool]:
+    """*polygon* if it is valid, or mended if *repair*; and whether it was mended.
+
+    GEOS takes quadratic time over rings whose segments all lie beside one another (1 s at 10,000 vertices), so such
+    rings are refused as `geo.timeout` from a count of their segments' boxes, before GEOS starts.
+    """
+    boxes = _segment_boxes(rings)
+    if _overlap_bound(boxes) > _MAX_PAIRS and _overlaps(boxes, _MAX_PAIRS) > _MAX_PAIRS:
+        detail = "Its lines lie too densely beside one another to be checked in time; simplify it."
+        raise InvalidGeometry(detail, pointer=pointer, code="geo.timeout")
+    if shapely.is_valid(polygon):
+        return polygon, False
+    if not repair:
+        raise InvalidGeometry(_reason(polygon), pointer=pointer, code="geo.invalid")
+    limit = _MAX_PAIRS_TO_MEND + 3 * len(boxes)  # every segment meets itself and its two neighbours
+    if _overlaps(boxes, limit) > limit:
+        detail = f"It is too tangled to be mended. {_reason(polygon)}"
+        raise InvalidGeometry(detail, pointer=pointer, code="geo.invalid")
+    return _rounded(shapely.make_valid(polygon, method="structure", keep_collapsed=False)), True
+
+
+def _reason(polygon: BaseGeometry) -> str:
+    reason, _, place = shapely.is_valid_reason(polygon).rstrip("]").partition("[")
+    lng, _, lat = place.partition(" ")
+    return f"{reason} at longitude {lng}, latitude {lat}." if lat else f"{reason}."
+
+
+def _segment_boxes(rings: list[list[Position]]) -> NDArray[np.float64]:
+    """west, south, east, north of every segment, one a row."""
+    boxes = []
+    for ring in rings:
+        points = np.array(ring)
+        boxes.append(np.hstack([np.minimum(points[:-1], points[1:]), np.maximum(points[:-1], points[1:])]))
+    return np.concatenate(boxes)
+
+
+def _overlap_bound(boxes: NDArray[np.float64]) -> int:
+    """No more ordered pairs of *boxes* overlap than do in one dimension alone."""
+    return min(_overlaps_along(boxes[:, 0], boxes[:, 2]), _overlaps_along(boxes[:, 1], boxes[:, 3]))
+
+
+def _overlaps_along(low: NDArray[np.float64], high: NDArray[np.float64]) -> int:
+    begun = np.searchsorted(np.sort(low), high, side="right")
+    ended = np.searchsorted(np.sort(high), low, side="left")
+    return int(begun.sum() - ended.sum())
+
+
+def _overlaps(boxes: NDArray[np.float64], limit: int) -> int:
+    """How many ordered pairs of *boxes* overlap, counted no further than just past *limit*."""
+    shapes = shapely.box(*boxes.T)
+    tree = shapely.STRtree(shapes)
+    count = 0
+    for start in range(0, len(shapes), 64):
+        count += tree.query(shapes[start : start + 64]).shape[1]
+        if count > limit:
+            break
+    return count
