@@ -1,0 +1,199 @@
+// The picture as the page holds it: a fold of the server's messages, `apply(state, message) → state`. It talks to
+// nobody and draws nothing; `main.tsx` feeds it, the map and the panels read it.
+
+import { MOVE_WIDTH, type PackedFrame, type PackedLayer } from "./holding.ts";
+import type {
+  AgencyInfo,
+  Geometry,
+  Hello,
+  LayerInfo,
+  OperationInfo,
+  Properties,
+  Put,
+  ViewerInfo,
+} from "./wire.ts";
+
+export interface Feature {
+  id: string;
+  geometry: Geometry | null;
+  properties: Properties;
+  /** Milliseconds since 1970 on the server's clock. */
+  observedAt: number;
+  expiresAt: number | null;
+}
+
+/** One layer as held. `features` is indexed by slot; a free slot is undefined. */
+export interface LayerState {
+  info: LayerInfo;
+  epoch: string;
+  revision: number;
+  features: (Feature | undefined)[];
+  slots: Map<string, number>;
+}
+
+/** What the last message changed in one layer, so that the map need not compare. */
+export interface Change {
+  reset: boolean;
+  put: number[];
+  moved: Uint32Array;
+  gone: number[];
+}
+
+export interface State {
+  viewer: ViewerInfo | null;
+  agencies: Map<string, AgencyInfo>;
+  /** Every layer the viewer may see, by name. */
+  catalogue: Map<string, LayerInfo>;
+  operations: OperationInfo[];
+  /** The layers held. `apply` changes their maps and arrays in place: tens of thousands of features move twice a second. */
+  layers: Map<string, LayerState>;
+  changes: Map<string, Change>;
+}
+
+export type Message = Hello | PackedFrame | { type: "revoked"; layer: string } | { type: "forget" };
+
+export const EMPTY: State = {
+  viewer: null,
+  agencies: new Map(),
+  catalogue: new Map(),
+  operations: [],
+  layers: new Map(),
+  changes: new Map(),
+};
+
+/**
+ * The state after `message`. The result is a new object whose `changes` tell what this message did; the layers inside
+ * are the same objects, updated, so the state passed in must not be read afterwards.
+ */
+export function apply(state: State, message: Message): State {
+  switch (message.type) {
+    case "hello":
+      return greet(state, message);
+    case "frame":
+      return advance(state, message);
+    case "revoked":
+      return forget(state, [message.layer]);
+    case "forget":
+      return forget(state, [...state.layers.keys()]);
+  }
+}
+
+const NONE = new Uint32Array(0);
+
+function forget(state: State, names: string[]): State {
+  const layers = new Map(state.layers);
+  const changes = new Map<string, Change>();
+  for (const name of names) {
+    if (layers.delete(name)) changes.set(name, { reset: true, put: [], moved: NONE, gone: [] });
+  }
+  return { ...state, layers, changes };
+}
+
+/** A `hello` names every layer this viewer may see: what it no longer names is dropped. */
+function greet(state: State, hello: Hello): State {
+  const catalogue = new Map(hello.layers.map((layer) => [layer.id, layer]));
+  const next = forget(
+    state,
+    [...state.layers.keys()].filter((name) => !catalogue.has(name)),
+  );
+  for (const [name, layer] of next.layers) next.layers.set(name, { ...layer, info: catalogue.get(name)! });
+  return {
+    ...next,
+    viewer: hello.viewer,
+    agencies: new Map(hello.agencies.map((agency) => [agency.id, agency])),
+    catalogue,
+    operations: hello.operations,
+  };
+}
+
+function advance(state: State, frame: PackedFrame): State {
+  const changes = new Map<string, Change>();
+  for (const [name, packed] of Object.entries(frame.layers)) {
+    const info = state.catalogue.get(name);
+    // A frame of a layer that a newer hello took away was under way when that hello was sent.
+    if (!info) continue;
+    changes.set(name, take(state, info, packed));
+  }
+  return { ...state, changes };
+}
+
+function take(state: State, info: LayerInfo, packed: PackedLayer): Change {
+  let layer = state.layers.get(info.id);
+  if (packed.reset || !layer) {
+    layer = { info, epoch: packed.epoch, revision: 0, features: [], slots: new Map() };
+    state.layers.set(info.id, layer);
+  }
+  const gone = packed.goneSlots.filter((slot) => slot >= 0);
+  packed.gone.forEach(([id], i) => {
+    const slot = packed.goneSlots[i]!;
+    if (slot < 0) return;
+    layer.slots.delete(id);
+    layer.features[slot] = undefined;
+  });
+  packed.put.forEach((put, i) => {
+    const slot = packed.putSlots[i]!;
+    layer.slots.set(put.id, slot);
+    layer.features[slot] = feature(put);
+  });
+  move(layer, packed);
+  layer.epoch = packed.epoch;
+  layer.revision = packed.revision;
+  return { reset: packed.reset, put: packed.putSlots, moved: packed.moveSlots, gone };
+}
+
+function feature(put: Put): Feature {
+  return {
+    id: put.id,
+    geometry: put.geometry,
+    properties: put.properties,
+    observedAt: put.observed_at,
+    expiresAt: put.expires_at,
+  };
+}
+
+function move(layer: LayerState, { moveSlots, moves }: PackedLayer): void {
+  for (let i = 0, at = 0; i < moveSlots.length; i++, at += MOVE_WIDTH) {
+    const it = layer.features[moveSlots[i]!]!;
+    // Written in place: a position never has an altitude that outlives its move, so a longer one is replaced.
+    const point = it.geometry;
+    if (point?.type === "Point" && point.coordinates.length === 2) {
+      point.coordinates[0] = moves[at]!;
+      point.coordinates[1] = moves[at + 1]!;
+    } else it.geometry = { type: "Point", coordinates: [moves[at]!, moves[at + 1]!] };
+    const observedAt = moves[at + 2]!;
+    if (it.expiresAt !== null) it.expiresAt += observedAt - it.observedAt;
+    it.observedAt = observedAt;
+    setOrRemove(it.properties, "heading_deg", moves[at + 3]!);
+    setOrRemove(it.properties, "speed_mps", moves[at + 4]!);
+  }
+}
+
+function setOrRemove(properties: Properties, name: string, value: number): void {
+  if (value === value) properties[name] = value;
+  else if (name in properties) delete properties[name];
+}
+
+/** The features of a layer, in no promised order. */
+export function* featuresOf(layer: LayerState): Iterable<Feature> {
+  for (const each of layer.features) if (each) yield each;
+}
+
+export function featureById(state: State, layer: string, id: string): Feature | undefined {
+  const held = state.layers.get(layer);
+  const slot = held?.slots.get(id);
+  return slot === undefined ? undefined : held!.features[slot];
+}
+
+/** Seconds since a feature was so, on the server's clock (`now`, ms). Never negative: a clock ahead is not news from the future. */
+export function ageS(feature: Feature, now: number): number {
+  return Math.max(0, (now - feature.observedAt) / 1000);
+}
+
+export function isStale(feature: Feature, layer: LayerInfo, now: number): boolean {
+  return goesStale(layer) && ageS(feature, now) >= layer.stale_after_s;
+}
+
+/** Only what moves, or is happening, grows stale: a hospital that nobody reported for a day is still there. */
+export function goesStale(layer: LayerInfo): boolean {
+  return layer.kind === "units";
+}
