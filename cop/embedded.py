@@ -40,6 +40,8 @@ STOP_DEADLINE_S = 60.0
 SOCKET_NAME = f".s.PGSQL.{PORT}"
 # sun_path holds 108 bytes on Linux and 104 on macOS, the closing zero included.
 MAX_SOCKET_PATH = 103
+# Not tempfile.gettempdir(), which is long on macOS; `_make_folder` refuses what somebody else put there.
+SHORT_FOLDER = Path("/tmp")  # noqa: S108
 
 # Given on the command line, so that neither a configuration file nor ALTER SYSTEM undoes a promise.
 SETTINGS = {
@@ -196,7 +198,7 @@ class Cluster:
                 self._make()
             self._launch()
         self._await_ready()
-        if not self.execute(f"SELECT 1 FROM pg_database WHERE datname = '{ROLE}'"):
+        if ROLE not in self.execute("SELECT datname FROM pg_database").split():
             self.create_database(ROLE)
 
     def stop(self) -> None:
@@ -493,7 +495,7 @@ def _socket_folder(home: Path) -> Path:
     # A comma separates hosts and a quote ends a setting: both would need an escape that clients disagree on.
     if fits and not set(str(folder)) & set(",\"'\\"):
         return folder
-    return Path("/tmp") / f"cop-{sha256(os.fsencode(home)).hexdigest()[:16]}"
+    return SHORT_FOLDER / f"cop-{sha256(os.fsencode(home)).hexdigest()[:16]}"
 
 
 def _make_folder(folder: Path, account: Account) -> None:

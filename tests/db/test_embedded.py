@@ -106,7 +106,7 @@ def test_initdb_that_fails_leaves_nothing_that_looks_whole(open_folder: Path) ->
     )
     (folder / "initdb").chmod(0o755)
     cluster = Cluster(open_folder / "cop", Programs(folder, real.major, postgis=True))
-    with pytest.raises(Unavailable, match="could not make .*no space left"):
+    with pytest.raises(Unavailable, match=r"could not make .*no space left"):
         cluster.start()
     assert not cluster.data.exists()
 

@@ -1,0 +1,1 @@
+"""The layers against a real PostGIS, and the private cluster itself."""
