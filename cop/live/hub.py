@@ -1,0 +1,500 @@
+"""The sessions of one process and what each is to be sent: the policy judged, the tick, the frames.
+
+It has no task and does no I/O. The pump calls `judge` and `tick`, the sockets call `join`, `leave` and the
+methods of their `Session`; all on one event loop, so nothing here needs a lock.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+from cop.live import wire
+from cop.live.inbox import FRAME_CHARACTERS, Debt, News, Rows
+from cop.live.interest import EVERYTHING, Sight, sight_of
+from cop.live.picture import LayerPicture, Picture
+from layers.directory import Directory
+from layers.errors import Invalid, Unavailable
+from layers.log import Head
+from layers.model import JsonObject, Layer, LayerId, LayerName, Viewer
+
+log = logging.getLogger("cop.live")
+
+MAX_SESSIONS = 4_000
+"""Sockets of one process; the next one is told to come back (503)."""
+SILENCE_MS = 5_000
+"""After so long without a frame an empty one shows that the link lives."""
+SEND_DEADLINE_MS = 20_000
+"""A frame that the network has not taken by then: the viewer is cut off, and comes back with its cursor."""
+AHEAD_MS = 10_000
+"""How long a cursor may be ahead of this process before it is taken for an error and answered by a reset."""
+RESUME_MAX = 1_000
+"""A resume that says more than this many features is a reset if that is shorter."""
+MAX_ERRORS = 8
+"""Errors that wait for a viewer who does not read; further ones take the place of the oldest."""
+
+CREDENTIAL_ENDED = (4401, "the credential has ended: enter again")
+TOO_SLOW = (1013, "too slow: come back with since")
+OUR_FAULT = (1011, "internal error")
+
+
+def now_ms() -> int:
+    """Milliseconds since 1970, by this machine's clock."""
+    return time.time_ns() // 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """What a socket was opened with: a viewer, and the credential that vouches for it; the public has none."""
+
+    viewer: Viewer
+    credential: bytes | None = None
+    """The SHA-256 of the secret; the secret itself is not kept."""
+    expires_ms: int | None = None
+    policy_revision: int = 0
+    """The credential was found valid when the policy was at this revision."""
+
+
+@dataclass(slots=True)
+class Follow:
+    """One viewer following one layer: up to where it was told, and what it is owed beyond that."""
+
+    layer: LayerId
+    name: LayerName
+    since: Head | None = None
+    """The cursor it came with, until it has been answered."""
+    asked_ms: int = 0
+    told: int = 0
+    """The revision that the viewer holds, as it knows."""
+    picture: LayerPicture | None = None
+    """What `told` and `debt` are about; None: the viewer is to start."""
+    reset: bool = False
+    confirm: bool = False
+    """Owed a frame even if nothing changed: the answer to a cursor."""
+    debt: Debt = field(default_factory=Debt)
+
+    def start(self, picture: LayerPicture, sight: Sight, now: int) -> None:
+        """Begin: from the cursor where that can be done without a gap, or else from nothing."""
+        since = self.since
+        if since is not None and since.epoch == picture.epoch:
+            if since.revision > picture.revision and now - self.asked_ms < AHEAD_MS:
+                return  # It comes from a process that was faster: let this one catch up.
+            if self._resume(picture, sight, since.revision):
+                return
+        self._begin(picture, told=0)
+        self.reset = True
+        if not picture.tiled:
+            self.debt.owe_everything(picture, sight)
+
+    def _begin(self, picture: LayerPicture, *, told: int) -> None:
+        self.picture, self.told, self.since = picture, told, None
+        self.reset, self.confirm, self.debt = False, False, Debt()
+
+    def _resume(self, picture: LayerPicture, sight: Sight, revision: int) -> bool:
+        missed = picture.missed(revision)
+        if missed is None or (picture.tiled and revision != picture.revision):
+            return False
+        changed, gone = missed
+        count = len(changed) + len(gone)
+        if count > RESUME_MAX and count > sum(sight.sees(held.bbox) for held in picture.features.values()):
+            return False
+        self._begin(picture, told=revision)
+        self.confirm = True
+        self.debt.owe_since(changed, gone)
+        return True
+
+    def absorb(self, news: News | None, sight: Sight) -> None:
+        """Take on a tick's news as a debt."""
+        if news is not None and self.picture is not None:
+            self.debt.owe(news.steps, sight)
+
+    def part(self, news: News | None, sight: Sight, room: int) -> str | None:
+        """This layer's part of the frame to be sent now, of about *room* characters; None: nothing to say."""
+        picture = self.picture
+        if picture is None:
+            return None
+        if picture.tiled:
+            return self._tiled_part(picture)
+        if not self.debt and not self.reset:
+            text = news.text(sight) if news else ""
+            if len(text) <= room:
+                return self._told(picture, text) if text or self.confirm else None
+        self.absorb(news, sight)
+        rows = Rows()
+        self.debt.pay(picture, sight, rows, characters=room)
+        text = rows.text()
+        return self._told(picture, text) if text or self.reset or self.confirm else None
+
+    def cursor(self) -> str | None:
+        """A part that only moves the viewer's cursor on; None when it is where it should be."""
+        if self.picture is None or self.debt or self.told == self.picture.revision:
+            return None
+        return self._told(self.picture, "")
+
+    def _told(self, picture: LayerPicture, text: str) -> str:
+        # While something is still owed the cursor stays: who is cut off now comes back for the rest.
+        to = self.told if self.debt else picture.revision
+        part = wire.layer_part(self.name, picture.epoch, self.told, to, text, reset=self.reset)
+        self.told, self.reset, self.confirm = to, False, False
+        return part
+
+    def _tiled_part(self, picture: LayerPicture) -> str | None:
+        if not self.reset and self.told == picture.revision:
+            return None
+        self.told, self.reset, self.confirm = picture.revision, False, False
+        return wire.layer_part(self.name, picture.epoch, self.told, self.told, "", reset=True)
+
+
+class Session:
+    """One viewer's socket, as rules: what it asked for, what it was told, what waits to be sent.
+
+    What waits is bounded: one frame, the newest hello, one `revoked` a layer, the last few errors, and the
+    debts of its layers. The shell waits for `wake`, sends what `next_message` gives and calls `sent` after
+    each; `interrupt` must make a send that is under way fail.
+    """
+
+    def __init__(self, hub: Hub, entry: Pass) -> None:
+        self.hub = hub
+        self.viewer = entry.viewer
+        self.credential = entry.credential
+        self.expires_ms = entry.expires_ms
+        self.vouched = entry.policy_revision
+        """The credential was valid when the policy was at this revision."""
+        self.wake: Callable[[], None] = lambda: None
+        self.interrupt: Callable[[], None] = lambda: None
+        self.closing: tuple[int, str] | None = None
+        """Close code and reason, once the socket is to be closed."""
+        self._wanted: wire.Subscribe | None = None
+        self._asked: wire.Subscribe | None = None
+        """A subscription that takes the place of `_wanted` at the next tick."""
+        self._follows: dict[LayerId, Follow] = {}
+        self._sight = EVERYTHING
+        self._turned_to: Sight | None = None
+        self._greeting = ""
+        self._notices: dict[str, str] = {}
+        self._errors = 0
+        self._frame: str | None = None
+        self._frame_layers: set[LayerId] = set()
+        self._sending_since: int | None = None
+        self._sending_frame = False
+        self._frame_at = 0
+
+    def receive(self, text: str) -> None:
+        """Take a message of the client. What it asks for is done in the next tick."""
+        try:
+            match wire.read_message(text):
+                case wire.Subscribe() as wanted:
+                    self._subscribe(wanted)
+                case wire.Look(view):
+                    self._look(sight_of(view))
+                case wire.Unsubscribe():
+                    self._wanted = self._asked = None
+                    self._follows = {}
+                case wire.Ping(sent):
+                    self._notify("pong", wire.pong(sent, self.hub.clock()))
+        except Invalid as fault:
+            self._complain(fault)
+
+    def next_message(self) -> str | None:
+        """What to send now; None: wait for `wake`. Follow up with `sent` once the socket has taken it."""
+        if self._notices:
+            text = self._notices.pop(next(iter(self._notices)))
+        elif self._frame is not None:
+            text, self._frame, self._sending_frame = self._frame, None, True
+        else:
+            return None
+        self._sending_since = self.hub.clock()
+        return text
+
+    def sent(self) -> None:
+        """The socket has taken the last message, or its sending was interrupted."""
+        self._sending_since = None
+        if self._sending_frame:
+            self._sending_frame, self._frame_layers = False, set()
+
+    def close(self, code: int, reason: str) -> None:
+        """Ask the shell to close the socket; what waits is not sent any more."""
+        if self.closing is None:
+            self.closing = (code, reason)
+            self.wake()
+            self.interrupt()
+
+    def judge(self, directory: Directory, greeting: str) -> None:
+        """The policy is now *directory*'s: take back, at once, what this viewer may no longer see."""
+        allowed = self._followed(directory, self._wanted) if self._wanted else {}
+        for layer in self._follows.keys() - allowed.keys():
+            self._notify(f"revoked {layer}", wire.revoked(self._follows.pop(layer).name))
+        for layer, name in allowed.items():
+            self._follows.setdefault(layer, Follow(layer, name))
+        if not self._frame_layers <= {layer.id for layer in self.hub.visible_to(self.viewer)}:
+            self._recall()
+        if greeting != self._greeting:
+            self._greeting = greeting
+            self._notify("hello", wire.hello(greeting, self.hub.clock(), self.hub.tick_ms))
+
+    def _recall(self) -> None:
+        """Take back a frame that waits, or is under way to a viewer who does not read.
+
+        What it said of layers that the viewer still follows is lost with it, so they start anew.
+        """
+        for layer in self._frame_layers & self._follows.keys():
+            self._follows[layer] = Follow(layer, self._follows[layer].name)
+        self._frame, self._frame_layers = None, set()
+        if self._sending_frame:
+            self.interrupt()
+
+    def tick(self, news: Mapping[LayerId, News], now: int) -> None:
+        """Take on *news* and what was asked since the last tick; make a frame if the last one is out."""
+        if self.expires_ms is not None and self.expires_ms <= now:
+            self.close(*CREDENTIAL_ENDED)
+        if self._sending_since is not None and now - self._sending_since > SEND_DEADLINE_MS:
+            self.close(*TOO_SLOW)
+        if self.closing is not None:
+            return
+        ready = self._frame is None and self._sending_since is None
+        if not ready or self._turned_to is not None or self._asked is not None:
+            for layer, follow in self._follows.items():
+                follow.absorb(news.get(layer), self._sight)
+            news = {}
+            self._turn()
+            self._refollow(now)
+        started = self._start(now)
+        if started:
+            news = {layer: each for layer, each in news.items() if layer not in started}
+        if ready:
+            self._compose(news, now)
+
+    def _compose(self, news: Mapping[LayerId, News], now: int) -> None:
+        room, parts = FRAME_CHARACTERS, {}
+        for layer, follow in self._follows.items():
+            part = follow.part(news.get(layer), self._sight, room)
+            if part is not None:
+                parts[layer] = part
+                room = max(room - len(part), 0)
+        if not parts and now - self._frame_at >= SILENCE_MS and self._greeting:
+            cursors = {layer: follow.cursor() for layer, follow in self._follows.items()}
+            parts = {layer: part for layer, part in cursors.items() if part is not None}
+        elif not parts:
+            return
+        self._frame, self._frame_layers, self._frame_at = wire.frame(now, parts.values()), set(parts), now
+        self.wake()
+
+    def _start(self, now: int) -> set[LayerId]:
+        """Begin with the layers that are new to this viewer or were read anew. Their news is in that already."""
+        started = set()
+        for layer, follow in self._follows.items():
+            picture = self.hub.picture.layers.get(layer)
+            if picture is not None and follow.picture is not picture:
+                follow.start(picture, self._sight, now)
+                started.add(layer)
+        return started
+
+    def _turn(self) -> None:
+        turned_to, self._turned_to = self._turned_to, None
+        if turned_to is None or turned_to == self._sight:
+            return
+        for follow in self._follows.values():
+            if follow.picture is not None:
+                follow.debt.turn(follow.picture, self._sight, turned_to)
+            elif follow.since is not None:
+                follow.since = None  # The cursor was for the view before.
+        self._sight = turned_to
+
+    def _subscribe(self, wanted: wire.Subscribe) -> None:
+        directory = self.hub.directory
+        if directory is not None:
+            self._name_unknown(directory, wanted)
+        self._asked = wanted
+        self._turned_to = sight_of(wanted.view)
+
+    def _look(self, sight: Sight) -> None:
+        if self._asked is not None and sight != self._turned_to:
+            self._asked = replace(self._asked, since={})  # Its cursors were for the view it came with.
+        self._turned_to = sight
+
+    def _refollow(self, now: int) -> None:
+        wanted, directory = self._asked, self.hub.directory
+        if wanted is None or directory is None:
+            return
+        self._wanted, self._asked = wanted, None
+        before, self._follows = self._follows, {}
+        for layer, name in self._followed(directory, wanted).items():
+            since, old = wanted.since.get(name), before.get(layer)
+            if old is not None and since is not None and _goes_on(old, since):
+                self._follows[layer] = old
+            else:
+                self._follows[layer] = Follow(layer, name, since, now)
+
+    def _followed(self, directory: Directory, wanted: wire.Subscribe) -> dict[LayerId, LayerName]:
+        layers = self.hub.visible_to(self.viewer)
+        if wanted.operation is not None:
+            drawn = _drawn(directory, wanted.operation)
+            layers = [layer for layer in layers if layer.id in drawn]
+        return {
+            layer.id: layer.name for layer in layers if wanted.layers is None or layer.name in wanted.layers
+        }
+
+    def _name_unknown(self, directory: Directory, wanted: wire.Subscribe) -> None:
+        """Tell the client what it asked for in vain; the hidden and the missing sound the same."""
+        operations = {operation.slug for operation in directory.operations_for(self.viewer)}
+        if wanted.operation is not None and wanted.operation not in operations:
+            detail = f"There is no operation “{wanted.operation:.80}” that you can see."
+            self._complain(Invalid(detail, code="live.operation"))
+        layers = {layer.name for layer in self.hub.visible_to(self.viewer)}
+        for name in sorted((wanted.layers or frozenset()) - layers)[:MAX_ERRORS]:
+            self._complain(Invalid(f"There is no layer “{name:.80}” that you can see.", code="live.layer"))
+
+    def _complain(self, fault: Invalid) -> None:
+        self._errors += 1
+        self._notify(f"error {self._errors % MAX_ERRORS}", wire.error(fault))
+
+    def _notify(self, key: str, text: str) -> None:
+        self._notices.pop(key, None)
+        self._notices[key] = text
+        self.wake()
+
+
+def _goes_on(old: Follow, since: Head) -> bool:
+    """Whether a cursor sent on an open socket is one that this socket has told, or is about to be overtaken.
+
+    Frames may have been under way when the client sent it; we know better than it what it holds by then.
+    """
+    picture = old.picture
+    return (
+        picture is not None and not old.reset and since.epoch == picture.epoch and since.revision <= old.told
+    )
+
+
+class Hub:
+    """All sessions of one process. `clock` gives milliseconds since 1970."""
+
+    def __init__(self, *, tick_ms: int = 250, clock: Callable[[], int] = now_ms) -> None:
+        self.tick_ms = tick_ms
+        self.clock = clock
+        self.picture = Picture()
+        self.directory: Directory | None = None
+        """The policy; None until it has been read for the first time."""
+        self.sessions: set[Session] = set()
+        self._visible: dict[Viewer, list[Layer]] = {}
+        self._greetings: dict[Viewer, str] = {}
+
+    @property
+    def policy_revision(self) -> int | None:
+        """The revision of the policy that sessions are judged by."""
+        return None if self.directory is None else self.directory.policy_revision
+
+    def join(self, entry: Pass) -> Session:
+        """A session for whoever comes with *entry*. Raises `Unavailable` when all places are taken."""
+        if len(self.sessions) >= MAX_SESSIONS:
+            raise Unavailable("All live connections of this process are taken; try again.", code="live.full")
+        session = Session(self, entry)
+        self.sessions.add(session)
+        if self.directory is not None:
+            session.judge(self.directory, self.greeting(session.viewer))
+        return session
+
+    def leave(self, session: Session) -> None:
+        """Forget a session."""
+        self.sessions.discard(session)
+
+    def credentials(self, *, vouched_before: int) -> set[bytes]:
+        """The credentials of sessions that were last found valid under a policy older than this revision."""
+        return {
+            session.credential
+            for session in self.sessions
+            if session.credential is not None and session.vouched < vouched_before
+        }
+
+    def vouch(self, policy_revision: int, asked: set[bytes], valid: set[bytes]) -> None:
+        """Of the credentials *asked* about at this revision of the policy, only those are *valid*."""
+        for session in self.sessions:
+            if session.credential in valid:
+                session.vouched = policy_revision
+            elif session.credential in asked:
+                session.close(*CREDENTIAL_ENDED)
+
+    def judge(self, directory: Directory) -> None:
+        """Put *directory* in force: every session is judged anew before anything more is sent."""
+        self.directory = directory
+        self._visible, self._greetings = {}, {}
+        for session in list(self.sessions):
+            self._guarded(session, lambda session: session.judge(directory, self.greeting(session.viewer)))
+
+    def tick(self) -> None:
+        """Hand out what changed since the last tick. One session's trouble never reaches another."""
+        now = self.clock()
+        news = {
+            layer: News(steps) for layer, picture in self.picture.layers.items() if (steps := picture.take())
+        }
+        for session in list(self.sessions):
+            self._guarded(session, lambda session: session.tick(news, now))
+
+    def visible_to(self, viewer: Viewer) -> list[Layer]:
+        """The layers that the policy in force shows to *viewer*."""
+        if viewer not in self._visible:
+            self._visible[viewer] = self.directory.visible(viewer) if self.directory else []
+        return self._visible[viewer]
+
+    def greeting(self, viewer: Viewer) -> str:
+        """The body of *viewer*'s hello under the policy in force; "" before there is one."""
+        if viewer not in self._greetings and self.directory is not None:
+            self._greetings[viewer] = wire.text_of(hello_body(self.directory, viewer, self.picture))
+        return self._greetings.get(viewer, "")
+
+    def _guarded(self, session: Session, act: Callable[[Session], None]) -> None:
+        try:
+            act(session)
+        except Exception:
+            log.exception("A live session failed; it is closed and may come back.")
+            session.close(*OUR_FAULT)
+
+
+def _drawn(directory: Directory, operation: str) -> frozenset[LayerId]:
+    """The layers that the operation of that name draws; none if there is no such operation."""
+    return frozenset(
+        layer for each in directory.operations.values() if each.slug == operation for layer in each.layers
+    )
+
+
+def hello_body(directory: Directory, viewer: Viewer, picture: Picture) -> JsonObject:
+    """What *viewer* is told of agencies, layers and operations: its own and what it sees of the others'."""
+    agencies, layers = directory.agencies, directory.visible(viewer)
+    names = {layer.id: layer.name for layer in layers}
+    known = {layer.agency for layer in layers} | {viewer.agency}
+    own = agencies.get(viewer.agency) if viewer.agency is not None else None
+    return {
+        "viewer": {
+            "agency": own and own.slug,
+            "name": viewer.name,
+            "scopes": sorted(viewer.scopes),
+        },
+        "agencies": [
+            {"id": agency.slug, "name": agency.name, "color": agency.color}
+            for agency in agencies.values()
+            if agency.id in known
+        ],
+        "layers": [
+            {
+                "id": layer.name,
+                "title": layer.title,
+                "agency": agencies[layer.agency].slug,
+                "kind": layer.kind,
+                "status": layer.status,
+                "stream": layer.stream,
+                "stale_after_s": layer.rules.stale_after_s,
+                "epoch": str(picture.layers[layer.id].epoch) if layer.id in picture.layers else None,
+            }
+            for layer in layers
+        ],
+        "operations": [
+            {
+                "id": operation.slug,
+                "title": operation.title,
+                "status": operation.status,
+                "layers": [names[layer] for layer in operation.layers],
+            }
+            for operation in directory.operations_for(viewer)
+        ],
+    }

@@ -1,0 +1,138 @@
+"""What a viewer's view of the map takes in: the check of a view, and the cells that stand for it.
+
+A view is rounded outwards to square cells in degrees, so that viewers of the same place share their
+frames and a small pan changes nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from math import floor, isfinite, log2
+
+from layers.errors import Invalid
+from layers.model import BBox
+
+Cell = int
+"""One cell of one level: row and column in one number."""
+Span = tuple[int, int, int, int]
+"""First column, first row, last column, last row of a rectangle of cells; all inclusive."""
+
+ACROSS = 4
+"""A view is two to four cells wide: 4 to 25 cells, so a frame is a join of a few strings."""
+FINEST_LEVEL = 20
+"""Cells of 0.00034 degrees, about 38 m: a view smaller than that is rounded up to a few of them."""
+COLUMN_BITS = FINEST_LEVEL + 1
+LNG_LIMIT = 540.0
+"""How far a map that has been panned around the world may count on; beyond that it is a mistake."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What a viewer's map shows, in degrees; `west > east` crosses the antimeridian."""
+
+    bbox: BBox
+    zoom: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """The cells of one level that a viewer sees, as one rectangle, or two across the antimeridian."""
+
+    level: int
+    spans: tuple[Span, ...]
+    cells: frozenset[Cell] = field(compare=False, repr=False)
+
+    def sees(self, bbox: BBox | None) -> bool:
+        """Whether a feature of this bounding box is in view; one without a place always is."""
+        if bbox is None:
+            return True
+        west, south, east, north = span_of(bbox, self.level)
+        for first_column, first_row, last_column, last_row in self.spans:
+            if west <= last_column and east >= first_column and south <= last_row and north >= first_row:
+                return True
+        return False
+
+
+def sight_over(level: int, spans: tuple[Span, ...]) -> Sight:
+    """The sight that takes in these rectangles of cells."""
+    cells = frozenset(
+        cell_at(column, row)
+        for first_column, first_row, last_column, last_row in spans
+        for column in range(first_column, last_column + 1)
+        for row in range(first_row, last_row + 1)
+    )
+    return Sight(level, spans, cells)
+
+
+def cell_at(column: int, row: int) -> Cell:
+    """The number of a cell."""
+    return row << COLUMN_BITS | column
+
+
+def span_of(bbox: BBox, level: int) -> Span:
+    """The cells that a bounding box touches; one that crosses the antimeridian counts as all longitudes."""
+    west, south, east, north = bbox
+    if west > east:
+        west, east = -180.0, 180.0
+    # The cells of 2**level columns round the world are 360 / 2**level degrees on each side.
+    per_degree = (1 << level) / 360.0
+    last = (1 << level) - 1
+    return (
+        min(int((west + 180.0) * per_degree), last),
+        int((south + 90.0) * per_degree),
+        min(int((east + 180.0) * per_degree), last),
+        int((north + 90.0) * per_degree),
+    )
+
+
+EVERYTHING = sight_over(0, ((0, 0, 0, 0),))
+"""A sight without limit: at level 0 one cell is the world."""
+
+
+def sight_of(view: View | None) -> Sight:
+    """The cells that stand for *view*; None is a view without limit."""
+    if view is None:
+        return EVERYTHING
+    west, south, east, north = view.bbox
+    width = east - west if west <= east else east - west + 360.0
+    if width >= 360.0:
+        west, width = -180.0, 360.0
+    widest = max(width, north - south, 360.0 * ACROSS / 2**FINEST_LEVEL)
+    level = floor(log2(360.0 * ACROSS / widest))
+    west = (west + 180.0) % 360.0 - 180.0
+    east = west + width
+    if east <= 180.0:
+        return sight_over(level, (span_of((west, south, east, north), level),))
+    left = span_of((west, south, 180.0, north), level)
+    right = span_of((-180.0, south, east - 360.0, north), level)
+    return sight_over(level, (left, right))
+
+
+def view_from(value: object) -> View | None:
+    """Check a view as a client sends it: `{"bbox": [west, south, east, north], "zoom": number}` or null.
+
+    Raises `Invalid` with code `live.view`.
+    """
+    match value:
+        case None:
+            return None
+        case {"bbox": [west, south, east, north], **rest}:
+            bbox = (_number(west), _number(south), _number(east), _number(north))
+        case _:
+            raise _invalid("A view is {bbox: [west, south, east, north], zoom} or null.")
+    if not -90.0 <= bbox[1] <= bbox[3] <= 90.0:
+        raise _invalid(f"Expected -90 ≤ south ≤ north ≤ 90, got {bbox[1]} and {bbox[3]}.")
+    if max(abs(bbox[0]), abs(bbox[2])) > LNG_LIMIT:
+        raise _invalid(f"Expected longitudes within ±{LNG_LIMIT:.0f}, got {bbox[0]} and {bbox[2]}.")
+    zoom = rest.get("zoom")
+    return View(bbox, None if zoom is None else _number(zoom))
+
+
+def _number(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
+        raise _invalid(f"Expected a finite number in the view, got {value!r:.40}.")
+    return float(value)
+
+
+def _invalid(detail: str) -> Invalid:
+    return Invalid(detail, code="live.view", pointer="/view")
