@@ -1,0 +1,23 @@
+"""Sets of H3 cells and their algebra, by dense ranks: exact, fast, and free of everything but numpy and h3.
+
+A cell's dense rank counts the cells of its resolution in tree order, so a set is a short list of ranges, like
+astronomy's multi-order coverage maps (IVOA MOC 2.0).
+"""
+
+from layers.hexes.depth import Depth, depth, union, union_by
+from layers.hexes.disks import disk, disks
+from layers.hexes.filling import MAX_CELLS, estimate_cells, fill
+from layers.hexes.sets import Hexes
+
+__all__ = [
+    "MAX_CELLS",
+    "Depth",
+    "Hexes",
+    "depth",
+    "disk",
+    "disks",
+    "estimate_cells",
+    "fill",
+    "union",
+    "union_by",
+]

@@ -1,0 +1,63 @@
+"""How many sets cover each cell: one sort and one cumulative sum, whatever the number of sets."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from layers.hexes import ranges as rg
+from layers.hexes.ranges import Ranges
+from layers.hexes.ranks import check_resolution
+from layers.hexes.sets import Hexes, check_same
+
+
+@dataclass(frozen=True, eq=False)
+class Depth:
+    """The number of covers of every cell. From `at[i]` up to `at[i + 1]` it is `counts[i]`; 0 before and after."""
+
+    resolution: int
+    at: NDArray[np.int64]
+    counts: NDArray[np.int32]
+
+    @property
+    def ranges(self) -> Ranges:
+        """Ranges (n, 2) of ranks with at least one cover, sorted; neighbours may touch where the count changes."""
+        covered = np.flatnonzero(self.counts)
+        return np.column_stack((self.at[covered], self.at[covered + 1])) if len(covered) else rg.EMPTY
+
+    def at_least(self, count: int) -> Hexes:
+        """Cells with *count* covers or more; *count* is 1 or more."""
+        if count < 1:
+            raise ValueError("every cell of the world has at least 0 covers")
+        return Hexes(self.resolution, rg.where(self.at, self.counts >= count))
+
+    def exactly(self, count: int) -> Hexes:
+        """Cells with *count* covers, *count* being 1 or more."""
+        return self.at_least(count) - self.at_least(count + 1)
+
+
+def depth(sets: Sequence[Hexes], resolution: int, groups: Sequence[Hashable] | None = None) -> Depth:
+    """How many of *sets* cover each cell. With *groups* (one for each set): by how many different groups.
+
+    All sets must be of *resolution*, else `Invalid` with code `h3.resolution`.
+    """
+    if groups is not None:
+        sets = list(union_by(sets, resolution, groups).values())
+    check_same(sets, check_resolution(resolution))
+    return Depth(resolution, *rg.sweep([hexes.ranges for hexes in sets]))
+
+
+def union(sets: Sequence[Hexes], resolution: int) -> Hexes:
+    """Cells in any of *sets*; the empty set of *resolution* for none."""
+    return depth(sets, resolution).at_least(1)
+
+
+def union_by(sets: Sequence[Hexes], resolution: int, groups: Sequence[Hashable]) -> dict[Hashable, Hexes]:
+    """The union of the sets of each group, in order of first appearance."""
+    members: dict[Hashable, list[Hexes]] = {}
+    for hexes, group in zip(sets, groups, strict=True):
+        members.setdefault(group, []).append(hexes)
+    return {group: union(own, resolution) for group, own in members.items()}

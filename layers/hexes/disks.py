@@ -1,0 +1,108 @@
+"""Disks on the sphere as sets of cells: what a unit or a station reaches in a straight line."""
+
+from __future__ import annotations
+
+import numpy as np
+from h3.api import numpy_int as h3
+from numpy.typing import ArrayLike, NDArray
+
+from layers.errors import Invalid
+from layers.hexes import ranges as rg
+from layers.hexes.ranks import Ranks, check_resolution, exists, to_ranks
+from layers.hexes.sets import Hexes
+from layers.hexes.sphere import EARTH_RADIUS_M, angle, centers_deg, hull, narrowest_spacing, on_sphere
+
+# Cells this near to the cell of the point hold every centre within one narrowest spacing of the point.
+_RINGS = 3
+
+
+def disk(lng: float, lat: float, radius_m: float, resolution: int) -> Hexes:
+    """Cells whose centre lies within *radius_m* of the point along the great circle, and the cell of the point.
+
+    Degrees, longitude first; holds at the poles, across the antimeridian and around pentagons. `Invalid` with
+    code `h3.disk` for a position or a radius that is none.
+    """
+    return disks([(lng, lat)], [radius_m], resolution)[0]
+
+
+def disks(points: ArrayLike, radii_m: ArrayLike, resolution: int) -> list[Hexes]:
+    """A `disk` for each of *points*, (n, 2) longitude and latitude in degrees, with its own radius in metres.
+
+    All of them at once cost far less than one by one. Work follows the rims: cells wholly inside are taken at
+    the coarsest resolution that tells.
+    """
+    lng_lat, reach = _checked(points, radii_m, check_resolution(resolution))
+    middle = on_sphere(lng_lat[:, ::-1])
+    start = _start_levels(reach, resolution)
+    own = [np.empty(0, np.int64)]
+    found = [np.empty((0, 2), np.int64)]
+    owner, ranks = own[0], own[0]
+    for level in range(int(start.min(initial=resolution)), resolution + 1):
+        seed_owner, seeds = _seeds(lng_lat, np.flatnonzero(start == level), level)
+        owner, ranks = np.concatenate((owner, seed_owner)), np.concatenate((ranks, seeds))
+        away = angle(_centers(ranks, level), middle[owner])
+        slack = hull(level) if level < resolution else 0.0
+        inside = away <= reach[owner] - slack
+        size = 7 ** (resolution - level)
+        own.append(owner[inside])
+        found.append(np.column_stack((ranks[inside], ranks[inside] + 1)) * size)
+        open_ = ~inside & (away <= reach[owner] + slack)
+        owner, ranks = _children(owner[open_], ranks[open_], level)
+    return _split(np.concatenate(own), np.concatenate(found), lng_lat, resolution)
+
+
+def _checked(
+    points: ArrayLike, radii_m: ArrayLike, resolution: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    lng_lat = np.asarray(points, dtype=np.float64).reshape(-1, 2)
+    reach = np.asarray(radii_m, dtype=np.float64) / EARTH_RADIUS_M
+    if not (np.isfinite(lng_lat).all() and (abs(lng_lat) <= (180.0, 90.0)).all()):
+        raise Invalid("A disk is round a longitude of ±180 and a latitude of ±90 degrees.", code="h3.disk")
+    if not (np.isfinite(reach).all() and (reach >= 0).all()) or len(reach) != len(lng_lat):
+        raise Invalid("A disk has a radius of 0 m or more.", code="h3.disk")
+    return lng_lat, reach
+
+
+def _start_levels(reach: NDArray[np.float64], resolution: int) -> NDArray[np.int64]:
+    """For each radius the finest level at which the rings round the point are sure to hold the whole disk."""
+    spacings = np.array([narrowest_spacing(level) for level in range(resolution + 1)])
+    return np.maximum((spacings[:, None] >= reach).sum(axis=0) - 1, 0)
+
+
+def _seeds(
+    lng_lat: NDArray[np.float64], wanted: NDArray[np.int64], level: int
+) -> tuple[NDArray[np.int64], Ranks]:
+    """Owners and ranks of the cells to start from at *level*: the rings round each point, or all base cells."""
+    near = []
+    for lng, lat in lng_lat[wanted].tolist():
+        near.append(
+            h3.grid_disk(h3.latlng_to_cell(lat, lng, level), _RINGS) if level else h3.get_res0_cells()
+        )
+    if not near:
+        return np.empty(0, np.int64), np.empty(0, np.int64)
+    return np.repeat(wanted, [len(cells) for cells in near]), to_ranks(np.concatenate(near), level)
+
+
+def _centers(ranks: Ranks, level: int) -> NDArray[np.float64]:
+    # Disks overlap, so each centre is asked of the library once.
+    different, back = np.unique(ranks, return_inverse=True)
+    return on_sphere(centers_deg(different, level))[back]
+
+
+def _children(owner: NDArray[np.int64], ranks: Ranks, level: int) -> tuple[NDArray[np.int64], Ranks]:
+    children = (ranks[:, None] * 7 + np.arange(7)).ravel()
+    real = exists(children, level + 1)
+    return np.repeat(owner, 7)[real], children[real]
+
+
+def _split(
+    owner: NDArray[np.int64], ranges: rg.Ranges, lng_lat: NDArray[np.float64], resolution: int
+) -> list[Hexes]:
+    """One set for each point out of the ranges found for all, with the cell of the point put in."""
+    cells = [h3.latlng_to_cell(lat, lng, resolution) for lng, lat in lng_lat.tolist()]
+    own = to_ranks(np.array(cells, dtype=np.uint64), resolution)
+    owner = np.concatenate((owner, np.arange(len(own))))
+    ranges = np.concatenate((ranges, np.column_stack((own, own + 1))))
+    order = np.argsort(owner, kind="stable")
+    parts = np.split(ranges[order], np.searchsorted(owner[order], np.arange(1, len(own))))
+    return [Hexes.from_ranges(resolution, part) for part in parts]
