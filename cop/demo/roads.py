@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import gzip
 import heapq
-import os
 import tempfile
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from itertools import accumulate, pairwise
 from math import atan2, cos, degrees, hypot, radians
@@ -76,11 +76,8 @@ class Way:
 
     @property
     def length_m(self) -> float:
+        """Metres from its first point to its last."""
         return self.metres[-1]
-
-    @property
-    def end(self) -> Position:
-        return self.points[-1]
 
     def at(self, along_m: float) -> tuple[Position, float | None, float]:
         """Position, course (None if it has no length) and speed limit, *along_m* metres from the start."""
@@ -244,7 +241,7 @@ def load_ground(basemap: Path, cache: Path) -> Ground:
         cache.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=cache, suffix=".npz", delete=False) as file:
             np.savez(file, **arrays)
-        os.replace(file.name, path)  # whole or not at all: several processes may build at once
+        Path(file.name).replace(path)  # whole or not at all: several processes may build at once
     with np.load(path) as arrays:
         return Ground(_network(arrays, "roads"), _network(arrays, "water"))
 
@@ -287,7 +284,7 @@ def _decode(basemap: Path) -> list[tuple[str, str, Any]]:
     found = []
     tile_box = shapely.box(0, 0, EXTENT, EXTENT)
     with basemap.open("rb") as file:
-        for (zoom, x, y), packed in all_tiles(MmapSource(file)):
+        for (zoom, x, y), packed in all_tiles(MmapSource(file)):  # type: ignore[no-untyped-call]
             if zoom != ZOOM:
                 continue
             layers = mapbox_vector_tile.decode(
@@ -297,7 +294,7 @@ def _decode(basemap: Path) -> list[tuple[str, str, Any]]:
                 for feature in layers.get(layer, {}).get("features", ()):
                     shape = shapely.make_valid(shapely.geometry.shape(feature["geometry"]))
                     cut = shapely.set_precision(shapely.intersection(shape, tile_box), 1.0)
-                    moved = shapely.transform(cut, lambda at, x=x, y=y: at + (x * EXTENT, y * EXTENT))
+                    moved = shapely.transform(cut, partial(np.add, np.array((x * EXTENT, y * EXTENT))))
                     found.append((layer, str(feature["properties"].get("class", "")), moved))
     return found
 

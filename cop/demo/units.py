@@ -1,4 +1,4 @@
-"""How a simulated unit behaves: available, dispatched, en route, on scene, returning, and now and then silent.
+"""How a simulated unit behaves: waits, patrols, responds, works, returns, and is now and then silent.
 
 Pure: `step` takes a state and gives the next one. `agency.py` steps its units and reports what they say.
 """
@@ -6,12 +6,12 @@ Pure: `step` takes a state and gives the next one. `agency.py` steps its units a
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from math import sqrt
 from random import Random
-from typing import Any
+from typing import Any, assert_never
 
 from cop.demo.roads import Ground, Network, Position, Way, distance_m, straight, way_of
-
 
 AIR_MPS = 55.0
 FASTER_MPS2 = 1.8
@@ -25,6 +25,18 @@ SILENCES_AN_HOUR = 0.25
 SILENCE_S = (240.0, 900.0)
 BREAKS_AN_HOUR = 0.2
 BREAK_S = (300.0, 900.0)
+
+
+class Doing(StrEnum):
+    """What a unit is about; in the words of the `units` kind."""
+
+    AVAILABLE = "available"
+    DISPATCHED = "dispatched"
+    EN_ROUTE = "en_route"
+    ON_SCENE = "on_scene"
+    TRANSPORTING = "transporting"
+    RETURNING = "returning"
+    OUT_OF_SERVICE = "out_of_service"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +67,7 @@ class Order:
 class State:
     """Where a unit is and what it is about. `along_m` counts on `way`; times are seconds of the exercise."""
 
-    status: str
+    doing: Doing
     way: Way
     along_m: float = 0.0
     speed_mps: float = 0.0
@@ -67,10 +79,12 @@ class State:
 
     @property
     def position(self) -> Position:
+        """Where it is."""
         return self.way.at(self.along_m)[0]
 
     @property
     def arrived(self) -> bool:
+        """Whether its way ends here."""
         return self.along_m >= self.way.length_m
 
 
@@ -82,10 +96,10 @@ class World:
     hospitals: tuple[Position, ...]
 
 
-def at_home(unit: Unit, world: World, rng: Random) -> State:
+def at_home(unit: Unit, now_s: float, world: World, rng: Random) -> State:
     """A unit as its shift begins."""
     way = _network(unit, world).here(unit.home) if unit.medium != "air" else _hovering(unit.position)
-    return State("available", way, until_s=rng.uniform(0.0, 60.0))
+    return State(Doing.AVAILABLE, way, until_s=now_s + rng.uniform(0.0, 60.0), silent_until_s=now_s)
 
 
 def step(
@@ -117,7 +131,7 @@ def properties(unit: Unit, state: State) -> dict[str, Any]:
     said: dict[str, Any] = {
         "callsign": unit.callsign,
         "unit_type": unit.unit_type,
-        "status": "distress" if state.distress else state.status,
+        "status": "distress" if state.distress else state.doing.value,
         "speed_mps": round(state.speed_mps, 1),
     }
     if heading is not None:
@@ -129,12 +143,12 @@ def properties(unit: Unit, state: State) -> dict[str, Any]:
 
 def _moved(state: State, now_s: float, dt_s: float) -> State:
     """On along the way, no faster than the road and the stop ahead allow."""
-    waits = state.until_s > now_s and state.status in {"available", "dispatched"}
+    waits = state.doing is Doing.DISPATCHED or (state.doing is Doing.AVAILABLE and state.until_s > now_s)
     rest_m = state.way.length_m - state.along_m
     if rest_m <= 0.0:
         return replace(state, speed_mps=0.0) if state.speed_mps else state
     _, _, limit_mps = state.way.at(state.along_m)
-    wanted = limit_mps * (URGENT if state.status in {"en_route", "transporting"} else CALM)
+    wanted = limit_mps * (URGENT if state.doing in {Doing.EN_ROUTE, Doing.TRANSPORTING} else CALM)
     wanted = 0.0 if waits else max(1.0, min(wanted, sqrt(2.0 * SLOWER_MPS2 * rest_m)))
     change = min(FASTER_MPS2 * dt_s, max(-SLOWER_MPS2 * dt_s, wanted - state.speed_mps))
     speed = max(0.0, state.speed_mps + change)
@@ -146,44 +160,38 @@ def _decided(
     unit: Unit, state: State, now_s: float, dt_s: float, order: Order | None, world: World, rng: Random
 ) -> State:
     """What the unit turns to next, given where it has got to."""
-    match state.status:
-        case "available" | "returning":
-            if order is not None:
-                return replace(
-                    state, status="dispatched", order=order, until_s=now_s + rng.uniform(4.0, 25.0)
-                )
-            if state.status == "returning" and state.arrived:
-                return replace(state, status="available", until_s=now_s + rng.uniform(5.0, 60.0))
-            return _idle(unit, state, now_s, dt_s, world, rng) if state.status == "available" else state
-        case "dispatched":
-            if order is None:
-                return _homeward(unit, state, world)
-            if state.until_s > now_s or state.speed_mps > 0.0:
-                return state
-            return _sent(unit, state, "en_route", order.position, world)
-        case "en_route":
-            if order is None:
-                return _homeward(unit, state, world)
-            return replace(state, status="on_scene") if state.arrived else state
-        case "on_scene":
-            if order is not None:
-                return state
-            if unit.transports and world.hospitals and rng.random() < 0.6:
-                hospital = min(world.hospitals, key=lambda place: distance_m(place, state.position))
-                return _sent(unit, replace(state, until_s=0.0), "transporting", hospital, world)
-            return _homeward(unit, state, world)
-        case "transporting":
-            if not state.arrived:
-                return state
-            if state.until_s == 0.0:
-                return replace(state, until_s=now_s + rng.uniform(60.0, 180.0))
-            return _homeward(unit, state, world) if state.until_s <= now_s else state
-        case "out_of_service":
-            if state.until_s > now_s:
-                return state
-            return replace(state, status="available", until_s=now_s + rng.uniform(5.0, 30.0))
-        case other:
-            raise AssertionError(f"no unit is ever {other!r}")
+    match state.doing:
+        case Doing.AVAILABLE | Doing.RETURNING if order is not None:
+            turnout_s = rng.uniform(4.0, 25.0)
+            return replace(state, doing=Doing.DISPATCHED, order=order, until_s=now_s + turnout_s)
+        case Doing.AVAILABLE:
+            return _idle(unit, state, now_s, dt_s, world, rng)
+        case Doing.DISPATCHED | Doing.EN_ROUTE | Doing.ON_SCENE:
+            return _called(unit, state, now_s, order, world, rng)
+        case Doing.TRANSPORTING if state.arrived and state.until_s == 0.0:
+            return replace(state, until_s=now_s + rng.uniform(60.0, 180.0))
+        case Doing.TRANSPORTING:
+            handed_over = state.arrived and state.until_s <= now_s
+            return _homeward(unit, state, world) if handed_over else state
+        case Doing.RETURNING | Doing.OUT_OF_SERVICE:
+            over = state.arrived if state.doing is Doing.RETURNING else state.until_s <= now_s
+            wait_s = rng.uniform(5.0, 60.0) if over else 0.0
+            return replace(state, doing=Doing.AVAILABLE, until_s=now_s + wait_s) if over else state
+        case doing:
+            assert_never(doing)
+
+
+def _called(unit: Unit, state: State, now_s: float, order: Order | None, world: World, rng: Random) -> State:
+    """From the call to the end of the work; called off, it goes home."""
+    if order is not None:
+        if state.doing is Doing.DISPATCHED and state.until_s <= now_s and state.speed_mps == 0.0:
+            return _sent(unit, state, Doing.EN_ROUTE, order.position, world)
+        arrives = state.doing is Doing.EN_ROUTE and state.arrived
+        return replace(state, doing=Doing.ON_SCENE) if arrives else state
+    if state.doing is Doing.ON_SCENE and unit.transports and world.hospitals and rng.random() < 0.6:
+        hospital = min(world.hospitals, key=lambda place: distance_m(place, state.position))
+        return _sent(unit, replace(state, until_s=0.0), Doing.TRANSPORTING, hospital, world)
+    return _homeward(unit, state, world)
 
 
 def _idle(unit: Unit, state: State, now_s: float, dt_s: float, world: World, rng: Random) -> State:
@@ -191,7 +199,7 @@ def _idle(unit: Unit, state: State, now_s: float, dt_s: float, world: World, rng
     if state.until_s > now_s:
         return state
     if state.arrived and rng.random() < BREAKS_AN_HOUR / 3600.0 * dt_s:
-        return replace(state, status="out_of_service", until_s=now_s + rng.uniform(*BREAK_S))
+        return replace(state, doing=Doing.OUT_OF_SERVICE, until_s=now_s + rng.uniform(*BREAK_S))
     if not unit.patrols:
         return state
     if not state.arrived:
@@ -214,25 +222,24 @@ def _patrol(unit: Unit, state: State, world: World, rng: Random) -> Way:
     if strayed and (home := network.route(node, unit.home)) is not None:
         return here.then(home)
     if unit.medium == "water":  # a grid: wandering on it would zigzag
-        goal = network.nearest(
-            (unit.position[0] + rng.uniform(-0.02, 0.02), unit.position[1] + rng.uniform(-0.02, 0.02))
-        )
-        return here.then(network.route(node, goal) or network.here(node))
+        lng, lat = unit.position
+        buoy = network.nearest((lng + rng.uniform(-0.02, 0.02), lat + rng.uniform(-0.02, 0.02)))
+        return here.then(network.route(node, buoy) or network.here(node))
     return here.then(network.wander(node, rng.uniform(1_000.0, 3_000.0), rng))
 
 
 def _homeward(unit: Unit, state: State, world: World) -> State:
-    return _sent(unit, replace(state, order=None), "returning", unit.position, world)
+    return _sent(unit, replace(state, order=None), Doing.RETURNING, unit.position, world)
 
 
-def _sent(unit: Unit, state: State, status: str, goal: Position, world: World) -> State:
+def _sent(unit: Unit, state: State, doing: Doing, goal: Position, world: World) -> State:
     """Under way to the node nearest *goal*; one that cannot get there stays where it is, as if arrived."""
     if unit.medium == "air":
-        return replace(state, status=status, way=straight(state.position, goal, AIR_MPS), along_m=0.0)
+        return replace(state, doing=doing, way=straight(state.position, goal, AIR_MPS), along_m=0.0)
     network = _network(unit, world)
     here, node = state.way.ahead(state.along_m)
     route = network.route(node, network.nearest(goal)) if node >= 0 else None
-    return replace(state, status=status, way=here.then(route) if route else here, along_m=0.0)
+    return replace(state, doing=doing, way=here.then(route) if route else here, along_m=0.0)
 
 
 def _network(unit: Unit, world: World) -> Network:
