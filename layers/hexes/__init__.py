@@ -6,6 +6,7 @@ astronomy's multi-order coverage maps (IVOA MOC 2.0).
 
 from layers.hexes.depth import Depth, depth, union, union_by
 from layers.hexes.disks import disk, disks
+from layers.hexes.errors import HexesError, TooManyCells
 from layers.hexes.filling import MAX_CELLS, estimate_cells, fill
 from layers.hexes.sets import Hexes
 
@@ -13,6 +14,8 @@ __all__ = [
     "MAX_CELLS",
     "Depth",
     "Hexes",
+    "HexesError",
+    "TooManyCells",
     "depth",
     "disk",
     "disks",

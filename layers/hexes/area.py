@@ -1,4 +1,4 @@
-"""True areas of H3 cells, added up over sets: cells differ by a factor of 2.4 over the globe, so counts are no measure."""
+"""True areas of H3 cells: over the globe they differ by a factor of 2.4, so a count of cells is no measure of ground."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ class Depth:
 def depth(sets: Sequence[Hexes], resolution: int, groups: Sequence[Hashable] | None = None) -> Depth:
     """How many of *sets* cover each cell. With *groups* (one for each set): by how many different groups.
 
-    All sets must be of *resolution*, else `Invalid` with code `h3.resolution`.
+    All sets must be of *resolution*, else `HexesError` with code `h3.resolution`.
     """
     if groups is not None:
         sets = list(union_by(sets, resolution, groups).values())

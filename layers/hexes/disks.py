@@ -6,7 +6,7 @@ import numpy as np
 from h3.api import numpy_int as h3
 from numpy.typing import ArrayLike, NDArray
 
-from layers.errors import Invalid
+from layers.hexes.errors import HexesError
 from layers.hexes import ranges as rg
 from layers.hexes.ranks import Ranks, check_resolution, exists, to_ranks
 from layers.hexes.sets import Hexes
@@ -19,7 +19,7 @@ _RINGS = 3
 def disk(lng: float, lat: float, radius_m: float, resolution: int) -> Hexes:
     """Cells whose centre lies within *radius_m* of the point along the great circle, and the cell of the point.
 
-    Degrees, longitude first; holds at the poles, across the antimeridian and around pentagons. `Invalid` with
+    Degrees, longitude first; holds at the poles, across the antimeridian and around pentagons. `HexesError` with
     code `h3.disk` for a position or a radius that is none.
     """
     return disks([(lng, lat)], [radius_m], resolution)[0]
@@ -57,16 +57,17 @@ def _checked(
     lng_lat = np.asarray(points, dtype=np.float64).reshape(-1, 2)
     reach = np.asarray(radii_m, dtype=np.float64) / EARTH_RADIUS_M
     if not (np.isfinite(lng_lat).all() and (abs(lng_lat) <= (180.0, 90.0)).all()):
-        raise Invalid("A disk is round a longitude of ±180 and a latitude of ±90 degrees.", code="h3.disk")
+        raise HexesError("A disk is round a longitude of ±180 and a latitude of ±90 degrees.", code="h3.disk")
     if not (np.isfinite(reach).all() and (reach >= 0).all()) or len(reach) != len(lng_lat):
-        raise Invalid("A disk has a radius of 0 m or more.", code="h3.disk")
+        raise HexesError("A disk has a radius of 0 m or more.", code="h3.disk")
     return lng_lat, reach
 
 
 def _start_levels(reach: NDArray[np.float64], resolution: int) -> NDArray[np.int64]:
     """For each radius the finest level at which the rings round the point are sure to hold the whole disk."""
     spacings = np.array([narrowest_spacing(level) for level in range(resolution + 1)])
-    return np.maximum((spacings[:, None] >= reach).sum(axis=0) - 1, 0)
+    levels: NDArray[np.int64] = np.maximum((spacings[:, None] >= reach).sum(axis=0) - 1, 0)
+    return levels
 
 
 def _seeds(

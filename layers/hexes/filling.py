@@ -9,12 +9,12 @@ import numpy as np
 from h3.api import numpy_int as h3
 from numpy.typing import NDArray
 
-from layers.errors import TooLarge
+from layers.hexes.errors import TooManyCells
 from layers.hexes import ranges as rg
 from layers.hexes.area import COARSEST, cell_areas_km2
 from layers.hexes.depth import union
 from layers.hexes.polygons import Polygon, Ring, along, ground_m2, held, read_polygons
-from layers.hexes.ranks import Ids, Ranks, check_resolution, to_ids, to_ranks
+from layers.hexes.ranks import Ids, Ranks, check_resolution, to_ranks
 from layers.hexes.sets import Hexes
 from layers.hexes.sphere import EARTH_RADIUS_M, centers_deg, narrowest_spacing
 
@@ -35,8 +35,8 @@ def fill(geometry: Mapping[str, Any], resolution: int, *, limit: int = MAX_CELLS
     antimeridian is given as two polygons (RFC 7946 §3.1.9), and the whole world is a box like any other.
     Beyond 20 million cells, a centre within 6 µm of an edge may fall to either side.
 
-    Raises `TooLarge` (`h3.too_many_cells`) if more than *limit* cells are to be expected, before any work;
-    `Invalid` (`h3.geometry`, `h3.resolution`) for what is no polygon or no resolution.
+    Raises `TooManyCells` (`h3.too_many_cells`) if more than *limit* cells are to be expected, before any work;
+    `HexesError` (`h3.geometry`, `h3.resolution`) for what is no polygon or no resolution.
     """
     polygons = read_polygons(geometry)
     expected = sum(_estimate(polygon, check_resolution(resolution)) for polygon in polygons)
@@ -45,7 +45,7 @@ def fill(geometry: Mapping[str, Any], resolution: int, *, limit: int = MAX_CELLS
             f"This area needs about {expected:,} cells at resolution {resolution}, and the limit is {limit:,}. "
             "Take a smaller area or a coarser resolution."
         )
-        raise TooLarge(detail, code="h3.too_many_cells")
+        raise TooManyCells(detail)
     return union([_fill_or_one(polygon, resolution) for polygon in polygons], resolution)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from h3 import LatLngPoly
 from numpy.typing import NDArray
 
-from layers.errors import Invalid
+from layers.hexes.errors import HexesError
 
 Ring = NDArray[np.float64]
 """(n, 2) degrees, latitude first, not closed."""
@@ -40,19 +40,21 @@ class Polygon:
 
 
 def read_polygons(geometry: Mapping[str, Any]) -> list[Polygon]:
-    """The polygons of a GeoJSON Polygon or MultiPolygon; anything else is `Invalid` with code `h3.geometry`.
+    """The polygons of a GeoJSON Polygon or MultiPolygon; anything else is `HexesError` with code `h3.geometry`.
 
     Altitudes are dropped. Positions outside ±180 and ±90 are refused; whether rings cross themselves is the
     caller's to know.
     """
     kind, coordinates = geometry.get("type"), geometry.get("coordinates")
     if kind not in ("Polygon", "MultiPolygon") or not isinstance(coordinates, Sequence):
-        raise Invalid(f"Hexes are filled from a Polygon or a MultiPolygon; got {kind!r}.", code="h3.geometry")
+        raise HexesError(
+            f"Hexes are filled from a Polygon or a MultiPolygon; got {kind!r}.", code="h3.geometry"
+        )
     parts = [coordinates] if kind == "Polygon" else coordinates
     try:
         return [Polygon(*_outer_and_holes([_ring(ring) for ring in part])) for part in parts if part]
     except (TypeError, ValueError, IndexError):
-        raise Invalid("A polygon is lists of [longitude, latitude].", code="h3.geometry") from None
+        raise HexesError("A polygon is lists of [longitude, latitude].", code="h3.geometry") from None
 
 
 def ground_m2(polygon: Polygon, radius_m: float) -> float:
@@ -69,7 +71,8 @@ def along(ring: Ring, step: float) -> Ring:
     pieces = np.maximum(np.ceil(length / step), 1).astype(np.int64)
     edge = np.repeat(np.arange(len(ring)), pieces)
     share = (np.arange(len(edge)) - np.repeat(np.cumsum(pieces) - pieces, pieces)) / pieces[edge]
-    return ring[edge] + (ends - ring)[edge] * share[:, None]
+    points: Ring = ring[edge] + (ends - ring)[edge] * share[:, None]
+    return points
 
 
 def held(polygon: Polygon, points_deg: NDArray[np.float64]) -> tuple[NDArray[np.bool_], bool]:
@@ -138,7 +141,7 @@ def _ring(positions: Sequence[Sequence[float]]) -> Ring:
         ring = ring[:-1]
     if len(ring) < 3 or not (np.isfinite(ring).all() and (abs(ring) <= (90.0, 180.0)).all()):
         detail = "A ring has three corners or more, at longitudes of ±180 and latitudes of ±90 degrees."
-        raise Invalid(detail, code="h3.geometry")
+        raise HexesError(detail, code="h3.geometry")
     return _without_long_edges(ring)
 
 
@@ -150,7 +153,8 @@ def _without_long_edges(ring: Ring) -> Ring:
     pieces = np.where(span < _LONGEST_EDGE_DEG, 1, 4)
     edge = np.repeat(np.arange(len(ring)), pieces)
     share = np.concatenate([np.arange(n) / n for n in pieces])
-    return ring[edge] + (ends - ring)[edge] * share[:, None]
+    points: Ring = ring[edge] + (ends - ring)[edge] * share[:, None]
+    return points
 
 
 def _steradians(ring: Ring) -> float:

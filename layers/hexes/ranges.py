@@ -74,7 +74,8 @@ def integers(ranges: Ranges) -> NDArray[np.int64]:
     """Every integer in *ranges*, ascending."""
     lengths = ranges[:, 1] - ranges[:, 0]
     offsets = np.cumsum(lengths) - lengths
-    return np.arange(lengths.sum(), dtype=np.int64) + np.repeat(ranges[:, 0] - offsets, lengths)
+    values: NDArray[np.int64] = np.repeat(ranges[:, 0] - offsets, lengths)
+    return np.arange(len(values), dtype=np.int64) + values
 
 
 def position(ranges: Ranges, values: NDArray[np.int64]) -> NDArray[np.int64]:

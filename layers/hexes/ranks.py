@@ -10,7 +10,7 @@ import numpy as np
 from h3.api import numpy_int as h3
 from numpy.typing import NDArray
 
-from layers.errors import Invalid
+from layers.hexes.errors import HexesError
 
 Ranks = NDArray[np.int64]
 Ids = NDArray[np.uint64]
@@ -23,14 +23,10 @@ _CELL_MODE = np.uint64(1 << 59)
 
 
 def check_resolution(resolution: int) -> int:
-    """*resolution* itself if it is an H3 resolution, 0 to 15; else `Invalid` with code `h3.resolution`."""
-    if (
-        isinstance(resolution, bool)
-        or not isinstance(resolution, int)
-        or not 0 <= resolution <= MAX_RESOLUTION
-    ):
+    """*resolution* itself if it is an H3 resolution, 0 to 15; else `HexesError` with code `h3.resolution`."""
+    if type(resolution) is not int or not 0 <= resolution <= MAX_RESOLUTION:
         detail = f"An H3 resolution is a whole number from 0 to {MAX_RESOLUTION}; got {resolution!r}."
-        raise Invalid(detail, code="h3.resolution")
+        raise HexesError(detail, code="h3.resolution")
     return resolution
 
 
@@ -67,7 +63,7 @@ def to_ids(ranks: Ranks, resolution: int) -> Ids:
 
 
 def checked_ids(ids: Ids, resolution: int) -> Ids:
-    """*ids* if each is a cell of *resolution*; else `Invalid` with code `h3.cell` that names the first bad one."""
+    """*ids* if each is a cell of *resolution*; else `HexesError` with code `h3.cell` that names the first bad one."""
     if not len(ids):
         return ids
     ranks = to_ranks(ids, resolution)
@@ -75,7 +71,7 @@ def checked_ids(ids: Ids, resolution: int) -> Ids:
     good = (to_ids(ranks, resolution) == ids) & (ranks < rank_count(resolution)) & exists(ranks, resolution)
     if not good.all():
         bad = int(ids[np.argmin(good)])
-        raise Invalid(f"{bad:x} is not an H3 cell of resolution {resolution}.", code="h3.cell")
+        raise HexesError(f"{bad:x} is not an H3 cell of resolution {resolution}.", code="h3.cell")
     return ids
 
 
@@ -109,12 +105,16 @@ def missing(resolution: int) -> NDArray[np.int64]:
 @lru_cache(maxsize=1)
 def _septets_of_octets() -> NDArray[np.int64]:
     octal = np.arange(8**_CHUNK, dtype=np.int64)
-    places = range(_CHUNK)
-    return sum(((octal >> (3 * place)) & 7) * 7**place for place in places)  # type: ignore[return-value]
+    septets = np.zeros_like(octal)
+    for place in range(_CHUNK):
+        septets += ((octal >> (3 * place)) & 7) * 7**place
+    return septets
 
 
 @lru_cache(maxsize=1)
 def _octets_of_septets() -> NDArray[np.int64]:
     ranks = np.arange(7**_CHUNK, dtype=np.int64)
-    places = range(_CHUNK)
-    return sum((ranks // 7**place % 7) << (3 * place) for place in places)  # type: ignore[return-value]
+    octets = np.zeros_like(ranks)
+    for place in range(_CHUNK):
+        octets |= (ranks // 7**place % 7) << (3 * place)
+    return octets

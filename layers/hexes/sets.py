@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from layers.errors import Invalid
+from layers.hexes.errors import HexesError
 from layers.hexes import ranges as rg
 from layers.hexes.area import COARSEST, cell_areas_km2
 from layers.hexes.ranges import Ranges
@@ -34,7 +34,7 @@ class Hexes:
     """A set of H3 cells. `ranges` is (n, 2) int64: half-open dense ranks, sorted, apart, only cells that exist.
 
     Equal sets have equal ranges. Sets combine with `|`, `&` and `-`; both sides need one resolution, else
-    `Invalid` with code `h3.resolution`. Memory and time follow the border of the set, not its area. Make one
+    `HexesError` with code `h3.resolution`. Memory and time follow the border of the set, not its area. Make one
     with `from_cells`, `from_ranges`, `unpack`, `fill` or `disk`; the constructor trusts what it is given.
     """
 
@@ -60,20 +60,20 @@ class Hexes:
         end = rank_count(check_resolution(resolution))
         canonical = rg.canonical(np.asarray(ranges, dtype=np.int64).reshape(-1, 2))
         if len(canonical) and not 0 <= canonical[0, 0] < canonical[-1, 1] <= end:
-            raise Invalid(f"Ranks at resolution {resolution} are 0 to {end - 1}.", code="h3.ranks")
+            raise HexesError(f"Ranks at resolution {resolution} are 0 to {end - 1}.", code="h3.ranks")
         return cls(resolution, rg.combine(canonical, missing(resolution), rg.DIFFERENCE))
 
     @classmethod
-    def from_cells(cls, cells: Iterable[int] | Iterable[str] | Ids, resolution: int | None = None) -> Hexes:
+    def from_cells(cls, cells: Iterable[int | str] | Ids, resolution: int | None = None) -> Hexes:
         """From H3 ids (integers or hex strings) of one resolution, in any order, repeats allowed.
 
-        Without *resolution* that of the first cell counts. Anything that is not a cell of it is `Invalid` with
+        Without *resolution* that of the first cell counts. Anything that is not a cell of it is `HexesError` with
         code `h3.cell`.
         """
         ids = _as_ids(cells)
         if resolution is None:
             if not len(ids):
-                raise Invalid("No cells, and no resolution for the empty set.", code="h3.resolution")
+                raise HexesError("No cells, and no resolution for the empty set.", code="h3.resolution")
             resolution = resolution_of(int(ids[0]))
         ranks = to_ranks(checked_ids(ids, check_resolution(resolution)), resolution)
         return cls(resolution, rg.of_integers(np.unique(ranks)))
@@ -148,13 +148,13 @@ class Hexes:
 
     @classmethod
     def unpack(cls, packed: bytes) -> Hexes:
-        """The set that `pack` wrote, without copying; `Invalid` with code `h3.packed` for anything else."""
+        """The set that `pack` wrote, without copying; `HexesError` with code `h3.packed` for anything else."""
         if len(packed) % 16 != 8:
-            raise Invalid(f"Packed hexes have 8 + 16 n bytes; got {len(packed)}.", code="h3.packed")
+            raise HexesError(f"Packed hexes have 8 + 16 n bytes; got {len(packed)}.", code="h3.packed")
         (resolution,) = _HEAD.unpack_from(packed)
         flat = np.frombuffer(packed, dtype="<i8", offset=8).astype(np.int64, copy=False)
         if not 0 <= resolution <= 15 or (len(flat) and not _ascending(flat, rank_count(resolution))):
-            raise Invalid(
+            raise HexesError(
                 "Packed hexes hold a resolution and ascending ranks; these do not.", code="h3.packed"
             )
         return cls(resolution, flat.reshape(-1, 2))
@@ -195,22 +195,22 @@ class Hexes:
 
 
 def check_same(sets: Sequence[Hexes], resolution: int) -> None:
-    """`Invalid` with code `h3.resolution` unless every one of *sets* is of *resolution*."""
+    """`HexesError` with code `h3.resolution` unless every one of *sets* is of *resolution*."""
     for hexes in sets:
         if hexes.resolution != resolution:
             detail = (
                 f"Hexes of resolution {hexes.resolution} where {resolution} is asked for; see to_resolution."
             )
-            raise Invalid(detail, code="h3.resolution")
+            raise HexesError(detail, code="h3.resolution")
 
 
-def _as_ids(cells: Iterable[int] | Iterable[str] | Ids) -> Ids:
+def _as_ids(cells: Iterable[int | str] | Ids) -> Ids:
     if isinstance(cells, np.ndarray):
         return cells.astype(np.uint64, copy=False)
     try:
         return np.array([int(c, 16) if isinstance(c, str) else c for c in cells], dtype=np.uint64)
     except (TypeError, ValueError, OverflowError):
-        raise Invalid("H3 cells are 64-bit integers or hexadecimal text.", code="h3.cell") from None
+        raise HexesError("H3 cells are 64-bit integers or hexadecimal text.", code="h3.cell") from None
 
 
 def _ascending(flat: NDArray[np.int64], end: int) -> bool:

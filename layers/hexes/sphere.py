@@ -61,4 +61,5 @@ def on_sphere(lat_lng_deg: NDArray[np.float64]) -> NDArray[np.float64]:
 def angle(left: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.float64]:
     """Great-circle angle in radians between unit vectors, row by row; by the chord, exact also when small."""
     chord = np.sqrt(np.square(left - right).sum(axis=-1))
-    return 2 * np.arcsin(np.minimum(chord / 2, 1.0))
+    angles: NDArray[np.float64] = 2 * np.arcsin(np.minimum(chord / 2, 1.0))
+    return angles
