@@ -200,7 +200,7 @@ def _position(position: object, pointer: str, max_lng: int) -> Position:
         if type(ordinate) is not float and type(ordinate) is not int:
             detail = f"Expected a number, got {_named(ordinate)}."
             raise InvalidGeometry(detail, pointer=f"{pointer}/{i}", code="geo.number")
-        if not math.isfinite(ordinate) if type(ordinate) is float else False:
+        if not _is_finite(ordinate):
             raise InvalidGeometry(
                 "The number is not finite.", pointer=f"{pointer}/{i}", code="geo.non_finite"
             )
@@ -234,7 +234,7 @@ def _named(value: object) -> str:
 
 
 def _is_finite(value: object) -> bool:
-    return type(value) is int and abs(value) < 1e300 or type(value) is float and math.isfinite(value)
+    return type(value) is int or (type(value) is float and math.isfinite(value))
 
 
 def _wrong_type(kind: object, pointer: str, allowed: frozenset[str]) -> InvalidGeometry:
@@ -507,14 +507,14 @@ def _valid(
     GEOS takes quadratic time over rings whose segments all lie beside one another (1 s at 10,000 vertices), so such
     rings are refused as `geo.timeout` from a count of their segments' boxes, before GEOS starts.
     """
-    boxes = _segment_boxes(rings)
-    if _overlap_bound(boxes) > _MAX_PAIRS and _overlaps(boxes, _MAX_PAIRS) > _MAX_PAIRS:
+    if sum(map(len, rings)) ** 2 > _MAX_PAIRS and _is_dense(_segment_boxes(rings)):
         detail = "Its lines lie too densely beside one another to be checked in time; simplify it."
         raise InvalidGeometry(detail, pointer=pointer, code="geo.timeout")
     if shapely.is_valid(polygon):
         return polygon, False
     if not repair:
         raise InvalidGeometry(_reason(polygon), pointer=pointer, code="geo.invalid")
+    boxes = _segment_boxes(rings)
     limit = _MAX_PAIRS_TO_MEND + 3 * len(boxes)  # every segment meets itself and its two neighbours
     if _overlaps(boxes, limit) > limit:
         detail = f"It is too tangled to be mended. {_reason(polygon)}"
@@ -537,9 +537,10 @@ def _segment_boxes(rings: list[list[Position]]) -> NDArray[np.float64]:
     return np.concatenate(boxes)
 
 
-def _overlap_bound(boxes: NDArray[np.float64]) -> int:
-    """No more ordered pairs of *boxes* overlap than do in one dimension alone."""
-    return min(_overlaps_along(boxes[:, 0], boxes[:, 2]), _overlaps_along(boxes[:, 1], boxes[:, 3]))
+def _is_dense(boxes: NDArray[np.float64]) -> bool:
+    """Whether more than _MAX_PAIRS ordered pairs of *boxes* overlap; no more can than do in one dimension alone."""
+    bound = min(_overlaps_along(boxes[:, 0], boxes[:, 2]), _overlaps_along(boxes[:, 1], boxes[:, 3]))
+    return bound > _MAX_PAIRS and _overlaps(boxes, _MAX_PAIRS) > _MAX_PAIRS
 
 
 def _overlaps_along(low: NDArray[np.float64], high: NDArray[np.float64]) -> int:

@@ -174,32 +174,37 @@ def check_properties(kind: Kind, properties: Mapping[str, Any], pointer: str) ->
     """
     if len(properties) > MAX_MEMBERS + len(RESERVED):
         raise _too_many(pointer)
-    checks = kind.properties
     kept: dict[str, Any] = {}
     for name, value in properties.items():
         if name in RESERVED:
             continue
-        value_type = type(value)
-        if value_type is str:
-            if "\0" in value:
-                raise _nul(pointer, name)
-        elif value_type is float or value_type is int:
-            value = _check_number(value, pointer, name)
-        elif value_type is list or value_type is dict:
-            value = _check_nested(value, f"{pointer}/{escaped(name)}", 1)
-        if (check := checks.get(name)) is not None:
-            if value is None:
-                continue
-            if (wanted := check(value)) is not None:
-                raise _unexpected(wanted, value, pointer, name)
-            if name in _DISPLAYED and not (value.isascii() and value.isprintable()):
-                value = unicodedata.normalize("NFC", _CONTROLS.sub("", value))
-        elif "\0" in name:
+        if "\0" in name:
             raise _nul(pointer, name)
-        kept[name] = value
+        value_type = type(value)
+        if value_type is str and "\0" in value:
+            raise _nul(pointer, name)
+        if value_type is float or value_type is int:
+            kept[name] = _check_number(value, pointer, name)
+        elif value_type is list or value_type is dict:
+            kept[name] = _check_nested(value, f"{pointer}/{escaped(name)}", 1)
+        else:
+            kept[name] = value
+    _check_known(kind, kept, pointer)
     if len(kept) > MAX_MEMBERS:
         raise _too_many(pointer)
     return kept
+
+
+def _check_known(kind: Kind, kept: dict[str, Any], pointer: str) -> None:
+    """Check the properties that *kind* knows, clean the displayed names and leave out the nulls, in place."""
+    for name in kind.properties.keys() & kept.keys():
+        value = kept[name]
+        if value is None:
+            del kept[name]
+        elif (wanted := kind.properties[name](value)) is not None:
+            raise _unexpected(wanted, value, pointer, name)
+        elif name in _DISPLAYED and not (value.isascii() and value.isprintable()):
+            kept[name] = unicodedata.normalize("NFC", _CONTROLS.sub("", value))
 
 
 def properties_text(properties: dict[str, Any], pointer: str) -> str:
