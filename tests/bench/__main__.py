@@ -28,33 +28,39 @@ def measurements(only: str) -> Iterator[Callable[..., Any]]:
                 yield member
 
 
-async def figures(measure: Callable[..., Any], bench: Bench) -> AsyncIterator[Figure]:
-    """Run one measurement, plain or async, with or without the argument."""
+def measure_one(measure: Callable[..., Any], bench: Bench, emit: Callable[[Figure], None]) -> None:
+    """Run one measurement; an async one gets an event loop of its own, a plain one none."""
     result = measure(bench) if inspect.signature(measure).parameters else measure()
     if inspect.isasyncgen(result):
-        async for figure in result:
-            yield figure
+        asyncio.run(_emit_all(result, emit))
         return
-    if inspect.isawaitable(result):
-        result = await result
-    for figure in result:
-        yield figure
+    for figure in asyncio.run(result) if inspect.iscoroutine(result) else result:
+        emit(figure)
 
 
-async def run(only: str) -> tuple[int, int]:
+async def _emit_all(result: AsyncIterator[Figure], emit: Callable[[Figure], None]) -> None:
+    async for figure in result:
+        emit(figure)
+
+
+def run(only: str) -> tuple[int, int]:
     """Print every figure as it comes; returns how many missed their target and how many measurements broke."""
-    missed = broken = 0
+    taken: list[Figure] = []
+    broken = 0
+
+    def emit(figure: Figure) -> None:
+        print(figure.line(), flush=True)
+        taken.append(figure)
+
     with Bench() as bench:
         for measure in measurements(only):
             bench.say(f"— {measure.__module__.rpartition('.')[2]}.{measure.__name__}")
             try:
-                async for figure in figures(measure, bench):
-                    print(figure.line(), flush=True)
-                    missed += figure.ok is False
+                measure_one(measure, bench, emit)
             except Exception:  # noqa: BLE001 - one broken measurement must not hide the others
                 traceback.print_exc()
                 broken += 1
-    return missed, broken
+    return sum(figure.ok is False for figure in taken), broken
 
 
 def main() -> int:
@@ -66,7 +72,7 @@ def main() -> int:
     if not list(measurements(arguments.only)):
         print(f"No measurement is called like “{arguments.only}”.", file=sys.stderr)
         return 2
-    missed, broken = asyncio.run(run(arguments.only))
+    missed, broken = run(arguments.only)
     print(f"{missed} targets missed, {broken} measurements broken", file=sys.stderr)
     return 1 if broken or (arguments.strict and missed) else 0
 

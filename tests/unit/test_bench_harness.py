@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.bench import Figure, percentile, percentiles, timed
+from tests.bench import Bench, Figure, percentile, percentiles, timed
+from tests.bench.__main__ import measure_one
 
 ROOT = Path(__file__).parents[2]
 
@@ -54,6 +58,27 @@ def test_warmups_are_not_counted() -> None:
     calls: list[int] = []
     assert len(timed(lambda: calls.append(1), repeats=5, warmups=2)) == 5
     assert len(calls) == 7
+
+
+def _plain() -> Iterator[Figure]:
+    yield Figure("n", 1, "ms", "lower")
+
+
+async def _generator() -> AsyncIterator[Figure]:
+    await asyncio.sleep(0)
+    yield Figure("n", 1, "ms", "lower")
+
+
+async def _listed(bench: Bench) -> list[Figure]:
+    bench.say("one")
+    return list(_plain())
+
+
+@pytest.mark.parametrize("measure", [_plain, _generator, _listed])
+def test_measurement_may_be_plain_or_async_and_take_the_bench(measure: Callable[..., Any]) -> None:
+    taken: list[Figure] = []
+    measure_one(measure, Bench(), taken.append)
+    assert [figure.value for figure in taken] == [1]
 
 
 def test_unknown_measurement_is_an_error() -> None:
