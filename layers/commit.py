@@ -16,6 +16,7 @@ from uuid import UUID
 
 import asyncpg
 import orjson
+import shapely
 
 from layers import admission, store
 from layers.coverage import COVERING, coverage_of
@@ -129,9 +130,9 @@ def admit(feature: object, layer: Layer, now: datetime, pointer: str, *, id: str
     edit = admission.admit(feature, layer, now, pointer, id=id)
     if layer.kind not in COVERING:
         return edit
-    assert isinstance(feature, dict), "admitted"
-    ranges = coverage_of(layer.kind, feature["geometry"], feature.get("properties") or {}, layer.rules)
-    return edit._replace(coverage=ranges)
+    # The geometry as it was placed: rounded, mended, split at the antimeridian.
+    placed = json.loads(shapely.to_geojson(shapely.from_wkb(edit.geometry)))
+    return edit._replace(coverage=coverage_of(layer.kind, placed, json.loads(edit.properties), layer.rules))
 
 
 def rejection_of(feature: object, error: LayersError) -> Rejection:

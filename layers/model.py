@@ -109,7 +109,7 @@ class LayerRules:
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """A layer as the policy and the door see it; its features are elsewhere."""
+    """A layer as the policy and the door see it. What moves (revision, features, last heard) is read with `query`."""
 
     id: LayerId
     name: LayerName
@@ -118,13 +118,8 @@ class Layer:
     status: Status
     title: str = ""
     stream: Stream = Stream.LIVE
-    epoch: UUID = UUID(int=0)
-    """Changes when the layer's log is restarted; a cursor of another epoch is void."""
-    revision: int = 0
     rules: LayerRules = field(default_factory=LayerRules)
     sharing: Sharing = field(default_factory=Sharing)
-    heard_at: datetime | None = None
-    """When the layer's feed was last heard, whether or not anything had changed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,6 +52,7 @@ class Publisher:
         *,
         mode: Mode = Mode.PUT,
         lenient: bool = False,
+        allow_empty: bool = False,
         idempotency: Idempotency | None = None,
         id: str | None = None,
     ) -> Receipt:
@@ -67,7 +68,7 @@ class Publisher:
             push.patches = items
         else:
             admitted = await _admit(layer, items, push.rejections, id)
-            _refuse(push)
+            _refuse(push, allow_empty)
             push.chunks = (admitted,)
         return await self._queue(push)
 
@@ -79,6 +80,7 @@ class Publisher:
         *,
         mode: Mode = Mode.PUT,
         lenient: bool = False,
+        allow_empty: bool = False,
         seal: Callable[[], Idempotency | None] = lambda: None,
     ) -> Receipt:
         """`push` for a body of any length, in bounded memory: what is admitted waits in a temporary file.
@@ -97,7 +99,7 @@ class Publisher:
                 pickle.dump(await _admit(layer, batch, push.rejections, None), spool, pickle.HIGHEST_PROTOCOL)
                 if len(push.rejections) >= MAX_REJECTIONS:
                     raise PushRejected(push.rejections, push.count)
-            _refuse(push)
+            _refuse(push, allow_empty)
             push.idempotency = seal()
             push.chunks = _Spooled(spool)
             await self._commit([push])
@@ -212,9 +214,14 @@ def authorise(viewer: Viewer, layer: Layer) -> None:
         raise Forbidden(f"Only “{layer.name}”'s own agency, with the scope “publish”, writes to it.")
 
 
-def _refuse(push: Push) -> None:
+def _refuse(push: Push, allow_empty: bool) -> None:
     if push.rejections and not push.lenient:
         raise PushRejected(push.rejections, push.count)
+    if push.mode is Mode.REPLACE and push.count == len(push.rejections) and not allow_empty:
+        raise Invalid(
+            "The set is empty, so everything would be gone. If that is meant, add ?allow_empty=true.",
+            code="batch.empty",
+        )
 
 
 async def _admit(layer: Layer, items: Sequence[Item], rejections: list[Rejection], id: str | None) -> list[Edit]:

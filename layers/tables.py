@@ -37,7 +37,7 @@ def _geometry() -> Geometry:
 policy = Table(
     "policy",
     metadata,
-    Column("only", Boolean, CheckConstraint("only", name="policy_one_row"), primary_key=True),
+    Column("one", Boolean, CheckConstraint("one", name="policy_one_row"), primary_key=True),
     Column("revision", BigInteger, nullable=False, server_default=text("1")),
     comment="One row, counted up by every change of agencies, layers, shares, operations and credentials.",
 )

@@ -1,0 +1,118 @@
+"""Layers as OGC collections: listing those that a viewer sees, making them, and sharing them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from cop.api.requests import check_query
+from cop.api.shapes import collection_body, json_answer, link
+from cop.auth import Access, Accessed, Databased
+from layers import directory
+from layers.kinds import KINDS
+from layers.model import BBox, Layer, LayerRules, Status, Stream
+from layers.query import read_head, read_layer_heads
+
+router = APIRouter(tags=["layers"])
+
+
+class NewLayer(BaseModel):
+    """A layer to be made. What is left out is as the kind has it."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"example": {"id": "cfd.units", "kind": "units", "status": "exercise", "title": "Engines"}},
+    )
+
+    id: Annotated[str, Field(max_length=65)]
+    kind: str
+    status: Status = Status.ACTUAL
+    title: Annotated[str, Field(max_length=200)] = ""
+    stream: Stream | None = None
+    repair: bool = False
+    area: BBox | None = None
+    null_island: str = "flag"
+    reach_m: float | None = None
+    stale_after_s: int | None = None
+    expire_after_s: int | None = None
+    resolution: int = 9
+
+    def rules(self) -> LayerRules:
+        """The rules it asks for; times that it does not state are the kind's."""
+        kind = KINDS.get(self.kind)
+        stale = kind.stale_after_s if kind else 300
+        expire = kind.expire_after_s if kind else None
+        return LayerRules(
+            repair=self.repair,
+            area=self.area,
+            null_island=self.null_island,
+            reach_m=self.reach_m,
+            stale_after_s=stale if self.stale_after_s is None else self.stale_after_s,
+            expire_after_s=expire if self.expire_after_s is None else self.expire_after_s,
+            resolution=self.resolution,
+        )
+
+
+@router.get("/collections")
+async def get_collections(request: Request, access: Accessed, database: Databased) -> Response:
+    """Every layer that you may see. A layer that is hidden from you is not there."""
+    check_query(request)
+    seen = access.directory.visible(access.viewer)
+    async with database.connect() as connection:
+        heads = await read_layer_heads(connection, [layer.id for layer in seen])
+    bodies = [collection_body(request, layer, heads[layer.id], access.directory) for layer in seen]
+    return json_answer({"collections": bodies, "links": [link(request, "/collections", "self")]})
+
+
+@router.get("/collections/{layer}")
+async def get_collection(layer: str, request: Request, access: Accessed, database: Databased) -> Response:
+    """One layer."""
+    check_query(request)
+    return await _described(request, access.layer(layer), access, database)
+
+
+@router.post("/collections", status_code=201)
+async def post_collection(new: NewLayer, request: Request, access: Accessed, database: Databased) -> Response:
+    """Make a layer of your agency, shared with nobody. Its kind and status are for life."""
+    agency = access.directory.agency_named(new.id.partition(".")[0])
+    access.require_admin(agency.id)
+    async with database.begin() as connection:
+        await directory.add_layer(
+            connection,
+            new.id,
+            kind=new.kind,
+            status=new.status,
+            title=new.title,
+            stream=new.stream,
+            rules=new.rules(),
+        )
+        fresh = Access(access.viewer, await directory.read_directory(connection))
+        head = await read_head(connection, fresh.layer(new.id).id)
+    body = collection_body(request, fresh.layer(new.id), head, fresh.directory)
+    return json_answer(body, 201, Location=f"/collections/{new.id}")
+
+
+@router.put("/collections/{layer}/shares/{audience}", status_code=204)
+async def put_share(layer: str, audience: str, access: Accessed, database: Databased) -> Response:
+    """Share a layer of yours with an agency (its slug), with `all` agencies, or with the `public`."""
+    access.require_admin(access.layer(layer).agency)
+    async with database.begin() as connection:
+        await directory.share(connection, layer, audience)
+    return Response(status_code=204)
+
+
+@router.delete("/collections/{layer}/shares/{audience}", status_code=204)
+async def delete_share(layer: str, audience: str, access: Accessed, database: Databased) -> Response:
+    """Take a share back; open pages lose the layer in the same tick."""
+    access.require_admin(access.layer(layer).agency)
+    async with database.begin() as connection:
+        await directory.unshare(connection, layer, audience)
+    return Response(status_code=204)
+
+
+async def _described(request: Request, layer: Layer, access: Access, database: Databased) -> Response:
+    async with database.connect() as connection:
+        head = await read_head(connection, layer.id)
+    return json_answer(collection_body(request, layer, head, access.directory))

@@ -1,0 +1,31 @@
+"""Whether the process answers (`/livez`), and whether it can do its work (`/readyz`)."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request, Response
+
+from cop.api.shapes import json_answer
+from layers.database import newest_schema, read_schema
+
+router = APIRouter(tags=["service"])
+
+
+@router.get("/livez")
+async def livez() -> Response:
+    """The process answers."""
+    return json_answer({"status": "ok"})
+
+
+@router.get("/readyz", responses={503: {"description": "Not ready; the body says which part."}})
+async def readyz(request: Request) -> Response:
+    """The database can be reached, its schema is this code's, and the log is being followed."""
+    state = request.app.state
+    parts = {"database": False, "schema": False, "log": state.pump.connected, "doorbell": state.pump.bell_connected}
+    try:
+        async with state.database.connect() as connection:
+            parts["schema"] = await read_schema(connection) == newest_schema()
+            parts["database"] = True
+    except Exception:  # noqa: BLE001 - whatever it is, the answer is "not ready"
+        pass
+    ready = all(parts.values())
+    return json_answer({"status": "ready" if ready else "not ready", "parts": parts}, 200 if ready else 503)

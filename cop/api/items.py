@@ -1,0 +1,242 @@
+"""Features over HTTP: reading them as OGC API Features has it, and pushing them (its Part 4)."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Annotated, Any
+from urllib.parse import urlencode
+
+import orjson
+from fastapi import APIRouter, Header, Request, Response
+
+from cop.api import examples
+from cop.api.requests import (
+    STREAM_TYPES,
+    Lines,
+    check_query,
+    media_type,
+    parse_bbox,
+    parse_datetime,
+    parse_limit,
+    read_json,
+)
+from cop.api.shapes import collection_json, feature_json, geojson, json_answer, link, receipt_body, rfc3339
+from cop.auth import Accessed, Databased
+from layers.admission import feature_id, features_of
+from layers.errors import Invalid, NotFound, PushRejected
+from layers.model import Layer, Receipt
+from layers.publish import Idempotency, Mode, Publisher, authorise
+from layers.query import read_feature, read_page, read_track
+
+router = APIRouter(tags=["features"])
+
+Prefer = Annotated[str | None, Header(description="`handling=lenient` takes the good features and names the others.")]
+Key = Annotated[
+    str | None,
+    Header(alias="Idempotency-Key", description="Sending the same body again under the same key changes nothing."),
+]
+STREAM_BATCH = 500
+
+
+@router.get("/collections/{layer}/items", openapi_extra=examples.PAGE_QUERY, responses=examples.FEATURES)
+async def get_items(layer: str, request: Request, access: Accessed, database: Databased) -> Response:
+    """A page of a layer's features, in the order of their ids; `next` links lead on to the last."""
+    seen = access.layer(layer)
+    check_query(request, "bbox", "datetime", "limit", "after")
+    query = request.query_params
+    limit = parse_limit(query.get("limit"))
+    observed_from, observed_to = parse_datetime(query.get("datetime"))
+    async with database.connect() as connection:
+        features = await read_page(
+            connection,
+            seen.id,
+            bbox=parse_bbox(query.get("bbox")),
+            observed_from=observed_from,
+            observed_to=observed_to,
+            after=query.get("after", ""),
+            limit=limit + 1,
+        )
+    path = f"/collections/{layer}/items"
+    links = [link(request, path, "self", type="application/geo+json")]
+    if len(features) > limit:
+        features = features[:limit]
+        onward = urlencode(dict(query) | {"after": features[-1].id})
+        links.append(link(request, f"{path}?{onward}", "next", type="application/geo+json"))
+    members = {"numberReturned": len(features), "links": links}
+    return geojson(collection_json(map(feature_json, features), members))
+
+
+@router.get("/collections/{layer}/items/{id}", responses=examples.FEATURE)
+async def get_item(layer: str, id: str, request: Request, access: Accessed, database: Databased) -> Response:
+    """One feature as it stands."""
+    seen = access.layer(layer)
+    check_query(request)
+    async with database.connect() as connection:
+        return geojson(feature_json(await read_feature(connection, seen.id, id)))
+
+
+@router.get("/collections/{layer}/items/{id}/track", responses=examples.TRACK)
+async def get_track(layer: str, id: str, request: Request, access: Accessed, database: Databased) -> Response:
+    """Where a feature was: its newest observations as a line, oldest first, late ones in their place."""
+    seen = access.layer(layer)
+    check_query(request, "limit")
+    limit = parse_limit(request.query_params.get("limit"), default=1_000)
+    async with database.connect() as connection:
+        fixes = await read_track(connection, seen.id, id, limit=limit)
+    positions = [(fix.lng, fix.lat) for fix in fixes]
+    geometry: dict[str, Any] | None = None
+    if positions:
+        line = len(positions) > 1
+        geometry = {
+            "type": "LineString" if line else "Point",
+            "coordinates": positions if line else positions[0],
+        }
+    properties = {
+        "times": [rfc3339(fix.observed_at) for fix in fixes],
+        "revisions": [fix.revision for fix in fixes],
+    }
+    return geojson(orjson.dumps({"type": "Feature", "id": id, "geometry": geometry, "properties": properties}))
+
+
+@router.post("/collections/{layer}/items", openapi_extra=examples.PUSH_BODY, responses=examples.RECEIPT)
+async def post_items(
+    layer: str, request: Request, access: Accessed, prefer: Prefer = None, key: Key = None
+) -> Response:
+    """Push features: each is inserted, or replaces the one of its id. All or nothing unless lenient.
+
+    Takes a Feature, a FeatureCollection of up to 1,000, or a stream of any length (NDJSON or a GeoJSON
+    text sequence). The receipt is sent once everything is committed.
+    """
+    check_query(request)
+    return await _push(request, access, access.layer(layer), Mode.PUT, prefer, key)
+
+
+@router.put("/collections/{layer}/items", openapi_extra=examples.PUSH_BODY, responses=examples.RECEIPT)
+async def put_items(
+    layer: str, request: Request, access: Accessed, prefer: Prefer = None, key: Key = None
+) -> Response:
+    """Replace the whole set: what the body does not name is gone.
+
+    An empty set is refused unless `?allow_empty=true` says that it is meant.
+    """
+    check_query(request, "allow_empty")
+    return await _push(request, access, access.layer(layer), Mode.REPLACE, prefer, key)
+
+
+@router.patch("/collections/{layer}/items", openapi_extra=examples.PATCH_BODY, responses=examples.RECEIPT)
+async def patch_items(
+    layer: str, request: Request, access: Accessed, prefer: Prefer = None, key: Key = None
+) -> Response:
+    """Merge into many features at once (RFC 7396 for each), so that several feeds can serve one layer.
+
+    A patch that states no `observed_at` leaves the feature's as it was.
+    """
+    check_query(request)
+    return await _push(request, access, access.layer(layer), Mode.PATCH, prefer, key)
+
+
+@router.put("/collections/{layer}/items/{id}", openapi_extra=examples.FEATURE_BODY, responses=examples.RECEIPT)
+async def put_item(layer: str, id: str, request: Request, access: Accessed, key: Key = None) -> Response:
+    """Insert or replace one feature."""
+    check_query(request)
+    return await _push(request, access, access.layer(layer), Mode.PUT, None, key, id=id)
+
+
+@router.patch("/collections/{layer}/items/{id}", openapi_extra=examples.PATCH_ONE_BODY, responses=examples.RECEIPT)
+async def patch_item(layer: str, id: str, request: Request, access: Accessed, key: Key = None) -> Response:
+    """Merge into one feature (RFC 7396)."""
+    check_query(request)
+    return await _push(request, access, access.layer(layer), Mode.PATCH, None, key, id=id)
+
+
+@router.delete("/collections/{layer}/items/{id}", responses=examples.RECEIPT)
+async def delete_item(layer: str, id: str, request: Request, access: Accessed) -> Response:
+    """Take one feature off the picture. Observations from before will not bring it back."""
+    check_query(request)
+    receipt = await _publisher(request).remove(access.viewer, access.layer(layer), [feature_id(id, "")])
+    return json_answer(receipt_body(receipt))
+
+
+def _publisher(request: Request) -> Publisher:
+    publisher: Publisher = request.app.state.publisher
+    return publisher
+
+
+async def _push(
+    request: Request,
+    access: Accessed,
+    layer: Layer,
+    mode: Mode,
+    prefer: str | None,
+    key: str | None,
+    *,
+    id: str | None = None,
+) -> Response:
+    authorise(access.viewer, layer)
+    lenient = _lenient(prefer)
+    _check_key(key)
+    if media_type(request) in STREAM_TYPES and id is None:
+        return json_answer(receipt_body(await _push_stream(request, access, layer, mode, lenient, key)))
+    body, raw = await read_json(request)
+    if id is not None and mode is Mode.PATCH:
+        body = _addressed(body, id)
+    items = features_of(body)
+    target = f"{request.method} {request.url.path}".encode()
+    idempotency = None if key is None else Idempotency(key, hashlib.sha256(target + b"\0" + raw).digest())
+    try:
+        receipt = await _publisher(request).push(
+            access.viewer, layer, items, mode=mode, lenient=lenient, allow_empty=_allows_empty(request),
+            idempotency=idempotency, id=id,
+        )
+    except PushRejected as error:
+        if id is not None and error.rejections[0].code == "feature.not_found":
+            raise NotFound("feature", id) from None
+        raise
+    return _receipt_answer(request, layer, items, receipt)
+
+
+async def _push_stream(
+    request: Request, access: Accessed, layer: Layer, mode: Mode, lenient: bool, key: str | None
+) -> Receipt:
+    lines = Lines(request)
+    return await _publisher(request).push_stream(
+        access.viewer,
+        layer,
+        lines.batches(STREAM_BATCH),
+        mode=mode,
+        lenient=lenient,
+        allow_empty=_allows_empty(request),
+        seal=lambda: None if key is None else Idempotency(key, lines.digest),
+    )
+
+
+def _receipt_answer(request: Request, layer: Layer, items: list[tuple[str, object]], receipt: Receipt) -> Response:
+    one = items[0][1] if len(items) == 1 and items[0][0] == "" else None
+    if receipt.created == 1 and isinstance(one, dict):
+        named = one.get("id") or request.path_params.get("id")
+        place = link(request, f"/collections/{layer.name}/items/{named}", "self")["href"]
+        return json_answer(receipt_body(receipt), 201, Location=place)
+    return json_answer(receipt_body(receipt))
+
+
+def _addressed(patch: object, id: str) -> object:
+    """A patch of one feature, with the id that the address gives and the type it may leave out."""
+    if not isinstance(patch, dict):
+        raise Invalid("Expected a JSON object to merge.", code="feature.type")
+    given = patch.get("id", id)
+    if str(given) != id:
+        raise Invalid("The id in the patch is not the one in the address.", pointer="/id", code="feature.id")
+    return patch | {"id": id, "type": patch.get("type", "Feature")}
+
+
+def _allows_empty(request: Request) -> bool:
+    return request.query_params.get("allow_empty", "").lower() == "true"
+
+
+def _lenient(prefer: str | None) -> bool:
+    return prefer is not None and "handling=lenient" in prefer.replace(" ", "").lower().split(",")
+
+
+def _check_key(key: str | None) -> None:
+    if key is not None and not 1 <= len(key) <= 128:
+        raise Invalid("Idempotency-Key: expected 1 to 128 characters.", code="idempotency.key")

@@ -1,0 +1,100 @@
+"""Where everything meets: database, directory, publisher, stream, routers and page become one application."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from importlib.metadata import version
+
+from fastapi import FastAPI
+from starlette.datastructures import MutableHeaders
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+import web
+from cop.api import admin, collections, errors, health, items, landing, live, session
+from cop.live.hub import Hub
+from cop.live.pump import Pump
+from cop.settings import Settings
+from cop.upkeep import kept
+from layers.database import Database, migrate
+from layers.directory import Directories
+from layers.publish import Publisher
+
+ROUTERS = (landing, health, collections, items, session, admin, live)
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The application for *settings*, whose `database_url` must be set; its lifespan brings the schema up to date."""
+    database = Database(settings.database_url)
+    publisher = Publisher(database)
+    hub = Hub(tick_ms=settings.tick_ms)
+    pump = Pump(database, hub, settings.database_url)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await migrate(settings.database_url)
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(database.dispose)
+            stack.push_async_callback(publisher.close)
+            await stack.enter_async_context(
+                kept(database, publisher, sweep_s=settings.sweep_s, history_days=settings.history_days)
+            )
+            await stack.enter_async_context(pump.running())
+            yield
+
+    app = FastAPI(
+        title="Common operating picture",
+        version=version("common-operating-picture"),
+        openapi_url="/api",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+    app.state.settings = settings
+    app.state.database = database
+    app.state.directories = Directories()
+    app.state.publisher = publisher
+    app.state.hub = hub
+    app.state.pump = pump
+    errors.install(app)
+    for module in ROUTERS:
+        app.include_router(module.router)
+    _mount_page(app)
+    app.add_middleware(RequestId)
+    return app
+
+
+def create() -> FastAPI:
+    """The application for the environment's settings: what each worker of `cop serve` builds."""
+    return create_app(Settings.from_environment())
+
+
+def _mount_page(app: FastAPI) -> None:
+    built = web.assets()
+    if built is not None:
+        for folder in ("assets", "basemap"):
+            app.mount(f"/{folder}", StaticFiles(directory=built / folder), name=folder)
+
+
+class RequestId:
+    """Gives each request an id, which its problem, its log lines and its `X-Request-Id` carry."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        request_id = scope["request_id"] = secrets.token_hex(8)
+
+        async def marked(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers["X-Request-Id"] = request_id
+                headers.setdefault("X-Content-Type-Options", "nosniff")
+            await send(message)
+
+        await self._app(scope, receive, marked)

@@ -1,0 +1,68 @@
+"""What has to be done from time to time: expiry, the log's partitions, and what is too old to keep."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import text
+
+from layers.database import Database
+from layers.log import keep_partitions
+from layers.publish import Publisher
+
+logger = logging.getLogger("cop.upkeep")
+
+UPKEEP_LOCK = 0x636F70_02
+PRUNE_EVERY = timedelta(minutes=10)
+PRUNE = (
+    # A publisher that retries does so within minutes; a day covers one that was down overnight.
+    "DELETE FROM idempotency WHERE at < now() - interval '1 day'",
+    # An observation older than the history has nothing left that it could contradict.
+    "DELETE FROM tombstone WHERE gone_at < now() - :history",
+    "DELETE FROM credential WHERE kind <> 'key' AND expires_at < now() - interval '7 days'",
+)
+
+
+async def tidy(database: Database, *, history_days: int) -> None:
+    """Make the partitions ahead, drop those that are too old, delete what has had its day.
+
+    One process does it at a time; another that comes meanwhile leaves it alone.
+    """
+    async with database.begin() as connection:
+        if not await connection.scalar(text("SELECT pg_try_advisory_xact_lock(:lock)"), {"lock": UPKEEP_LOCK}):
+            return
+        await keep_partitions(connection, today=datetime.now(UTC), history_days=history_days)
+        for statement in PRUNE:
+            bound = {"history": timedelta(days=history_days)} if ":history" in statement else {}
+            await connection.execute(text(statement), bound)
+
+
+async def _keep(database: Database, publisher: Publisher, *, sweep_s: float, history_days: int) -> None:
+    next_tidy = datetime.now(UTC)
+    while True:
+        try:
+            if datetime.now(UTC) >= next_tidy:
+                await tidy(database, history_days=history_days)
+                next_tidy = datetime.now(UTC) + PRUNE_EVERY
+            await publisher.sweep()
+        except Exception as error:  # noqa: BLE001 - the database may be away; what is due stays due
+            logger.warning("upkeep failed, will try again: %s: %s", type(error).__name__, error)
+        await asyncio.sleep(sweep_s)
+
+
+@contextlib.asynccontextmanager
+async def kept(
+    database: Database, publisher: Publisher, *, sweep_s: float, history_days: int
+) -> AsyncIterator[None]:
+    """Do the upkeep for as long as the block runs."""
+    task = asyncio.create_task(_keep(database, publisher, sweep_s=sweep_s, history_days=history_days))
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task

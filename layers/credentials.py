@@ -1,0 +1,200 @@
+"""Keys, tickets and sessions: made here, kept only as hashes, and turned into a `Viewer`.
+
+A key is what an agency's system or planner sends; a ticket opens the page once and becomes a session.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import string
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import insert, text, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from layers import tables
+from layers.directory import find_agency, moved_on
+from layers.errors import Invalid, NotFound, Unauthenticated
+from layers.model import PUBLIC, AgencyId, Scope, Viewer
+from layers.sharing import with_implied
+
+KEY_LIFETIME = timedelta(days=365)
+TICKET_LIFETIME = timedelta(minutes=15)
+SESSION_LIFETIME = timedelta(hours=16)
+"""Longer than the twelve hours of a shift, shorter than two of them."""
+ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
+_LETTERS = {Scope.PUBLISH: "pub", Scope.VIEW: "view", Scope.PLAN: "plan", Scope.ADMIN: "adm"}
+_RANK = [Scope.ADMIN, Scope.PUBLISH, Scope.PLAN, Scope.VIEW]
+SHOWN = 6
+"""How many of a secret's random characters may be shown, to name it."""
+
+
+def _base62(number: int, width: int) -> str:
+    digits = ""
+    for _ in range(width):
+        number, digit = divmod(number, 62)
+        digits = ALPHABET[digit] + digits
+    return digits
+
+
+def new_secret(kind: str) -> str:
+    """`cop_<kind>_`, 30 random base-62 characters (178 bits), and a checksum of six.
+
+    The checksum lets a scanner tell a leaked key from a look-alike without asking the database.
+    """
+    body = f"cop_{kind}_" + "".join(secrets.choice(ALPHABET) for _ in range(30))
+    return body + _base62(zlib.crc32(body.encode()), 6)
+
+
+def shown(secret: str) -> str:
+    """What of *secret* may be shown, to name it: its kind and the first random characters."""
+    return secret[: secret.rindex("_") + 1 + SHOWN]
+
+
+def well_formed(secret: str) -> bool:
+    """Whether *secret* could be one of ours: its checksum is right."""
+    body, checksum = secret[:-6], secret[-6:]
+    return secret.startswith("cop_") and secret.isascii() and _base62(zlib.crc32(body.encode()), 6) == checksum
+
+
+def hash_of(secret: str) -> bytes:
+    """What is kept of a secret: its SHA-256. With 178 random bits, no slower hash is needed."""
+    return hashlib.sha256(secret.encode()).digest()
+
+
+async def _create(
+    connection: AsyncConnection,
+    kind: str,
+    *,
+    agency_id: int,
+    scopes: Iterable[Scope],
+    expires_at: datetime,
+    name: str,
+) -> str:
+    scopes = sorted(set(scopes), key=_RANK.index)
+    if not scopes:
+        raise Invalid("A credential needs at least one scope.", code="key.scopes")
+    if expires_at <= datetime.now(UTC):
+        raise Invalid("expires_at lies in the past.", code="key.expired", pointer="/expires_at")
+    label = _LETTERS[scopes[0]] if kind == "key" else kind
+    secret = new_secret(label)
+    values = {
+        "agency_id": agency_id,
+        "kind": kind,
+        "name": name,
+        "prefix": shown(secret),
+        "hash": hash_of(secret),
+        "scopes": list(scopes),
+        "expires_at": expires_at,
+    }
+    await connection.execute(insert(tables.credential).values(**values))
+    return secret
+
+
+async def create_key(
+    connection: AsyncConnection,
+    agency: str,
+    scopes: Iterable[Scope],
+    *,
+    expires_at: datetime | None = None,
+    name: str = "",
+) -> str:
+    """A new key for *agency* (a slug), good for a year unless said otherwise. It is returned once and never again."""
+    return await _create(
+        connection,
+        "key",
+        agency_id=(await find_agency(connection, agency)).id,
+        scopes=scopes,
+        expires_at=expires_at or datetime.now(UTC) + KEY_LIFETIME,
+        name=name,
+    )
+
+
+async def create_ticket(
+    connection: AsyncConnection, agency: str, scopes: Iterable[Scope], *, name: str = "", lifetime: timedelta = TICKET_LIFETIME
+) -> str:
+    """A ticket that opens the page once, for *agency* (a slug) with *scopes*."""
+    return await _create(
+        connection,
+        "ticket",
+        agency_id=(await find_agency(connection, agency)).id,
+        scopes=scopes,
+        expires_at=datetime.now(UTC) + lifetime,
+        name=name,
+    )
+
+
+async def redeem_ticket(connection: AsyncConnection, ticket: str) -> tuple[str, datetime]:
+    """Trade *ticket*, which is then spent, for a session's secret and its end. Raises `Unauthenticated`."""
+    spent = (
+        update(tables.credential)
+        .where(
+            tables.credential.c.hash == hash_of(ticket),
+            tables.credential.c.kind == "ticket",
+            tables.credential.c.revoked_at.is_(None),
+            tables.credential.c.expires_at > text("clock_timestamp()"),
+        )
+        .values(revoked_at=text("clock_timestamp()"))
+        .returning(tables.credential)
+    )
+    row = (await connection.execute(spent)).one_or_none()
+    if row is None:
+        raise Unauthenticated("This link has been used already or is too old. Ask for a new one.", code="ticket.spent")
+    ends_at = datetime.now(UTC) + SESSION_LIFETIME
+    scopes = [Scope(scope) for scope in row.scopes]
+    secret = await _create(
+        connection, "session", agency_id=row.agency_id, scopes=scopes, expires_at=ends_at, name=row.name
+    )
+    return secret, ends_at
+
+
+async def revoke(connection: AsyncConnection, prefix: str, *, agency_id: int | None = None) -> None:
+    """Revoke the credential shown as *prefix*, of that agency if one is given. It stops working at once."""
+    await moved_on(connection)
+    query = update(tables.credential).where(
+        tables.credential.c.prefix == prefix, tables.credential.c.revoked_at.is_(None)
+    )
+    if agency_id is not None:
+        query = query.where(tables.credential.c.agency_id == agency_id)
+    if (await connection.execute(query.values(revoked_at=text("clock_timestamp()")))).rowcount == 0:
+        raise NotFound("key", prefix)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a credential is worth now, and the policy's revision at that moment."""
+
+    viewer: Viewer
+    policy_revision: int
+    expires_at: datetime | None = None
+    prefix: str = ""
+
+
+IDENTIFY = text(
+    """
+    SELECT policy.revision, credential.agency_id, credential.scopes, credential.prefix, credential.expires_at,
+           agency.slug, agency.host
+    FROM policy
+    LEFT JOIN credential ON credential.hash = :hash AND credential.kind IN ('key', 'session')
+        AND credential.revoked_at IS NULL AND credential.expires_at > clock_timestamp()
+    LEFT JOIN agency ON agency.id = credential.agency_id
+    """
+)
+
+
+async def identify(connection: AsyncConnection, secret: str | None) -> Standing:
+    """Who holds *secret*: None is the public. Raises `Unauthenticated` for anything that is not valid now."""
+    if secret is not None and not well_formed(secret):
+        raise Unauthenticated("This key is not valid.")
+    row = (await connection.execute(IDENTIFY, {"hash": b"" if secret is None else hash_of(secret)})).one()
+    if secret is None:
+        return Standing(PUBLIC, row.revision)
+    if row.agency_id is None:
+        raise Unauthenticated("This key is not valid.")
+    scopes = with_implied(Scope(scope) for scope in row.scopes)
+    viewer = Viewer(AgencyId(row.agency_id), scopes, f"{row.slug}:{row.prefix}", row.host)
+    return Standing(viewer, row.revision, row.expires_at, row.prefix)
