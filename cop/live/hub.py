@@ -47,7 +47,7 @@ def now_ms() -> int:
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """What a socket was opened with: a viewer, and the credential that vouches for it; the public has none."""
+    """What a socket was opened with: a viewer, and the credential that vouches for it, if any."""
 
     viewer: Viewer
     credential: bytes | None = None
@@ -172,6 +172,9 @@ class Session:
         self._follows: dict[LayerId, Follow] = {}
         self._sight = EVERYTHING
         self._turned_to: Sight | None = None
+        self._view_asked: int | None = None
+        self._view_owed: int | None = None
+        """The number of the view that holds once nothing is owed any more."""
         self._greeting = ""
         self._notices: dict[str, str] = {}
         self._errors = 0
@@ -187,8 +190,8 @@ class Session:
             match wire.read_message(text):
                 case wire.Subscribe() as wanted:
                     self._subscribe(wanted)
-                case wire.Look(view):
-                    self._look(sight_of(view))
+                case wire.Look(view, number):
+                    self._look(sight_of(view), number)
                 case wire.Unsubscribe():
                     self._wanted = self._asked = None
                     self._follows = {}
@@ -273,19 +276,24 @@ class Session:
             if part is not None:
                 parts[layer] = part
                 room = max(room - len(part), 0)
-        if not parts and now - self._frame_at >= SILENCE_MS and self._greeting:
+        settled = not any(follow.debt or follow.picture is None for follow in self._follows.values())
+        number = self._view_owed if settled else None
+        if number is not None:
+            self._view_owed = None
+        elif not parts and now - self._frame_at >= SILENCE_MS and self._greeting:
             cursors = {layer: follow.cursor() for layer, follow in self._follows.items()}
             parts = {layer: part for layer, part in cursors.items() if part is not None}
         elif not parts:
             return
-        self._frame, self._frame_layers, self._frame_at = wire.frame(now, parts.values()), set(parts), now
+        self._frame = wire.frame(now, parts.values(), number=number)
+        self._frame_layers, self._frame_at = set(parts), now
         self.wake()
 
     def _start(self, now: int) -> set[LayerId]:
-        """Begin with the layers that are new to this viewer or were read anew. Their news is in that already."""
+        """Begin with the layers that are new to the viewer or were read anew; their news is in that."""
         started = set()
         for layer, follow in self._follows.items():
-            picture = self.hub.picture.layers.get(layer)
+            picture = self.hub.picture.get(layer)
             if picture is not None and follow.picture is not picture:
                 follow.start(picture, self._sight, now)
                 started.add(layer)
@@ -293,7 +301,10 @@ class Session:
 
     def _turn(self) -> None:
         turned_to, self._turned_to = self._turned_to, None
-        if turned_to is None or turned_to == self._sight:
+        if turned_to is None:
+            return
+        self._view_owed = self._view_asked
+        if turned_to == self._sight:
             return
         for follow in self._follows.values():
             if follow.picture is not None:
@@ -307,12 +318,12 @@ class Session:
         if directory is not None:
             self._name_unknown(directory, wanted)
         self._asked = wanted
-        self._turned_to = sight_of(wanted.view)
+        self._turned_to, self._view_asked = sight_of(wanted.view), wanted.number
 
-    def _look(self, sight: Sight) -> None:
+    def _look(self, sight: Sight, number: int | None) -> None:
         if self._asked is not None and sight != self._turned_to:
             self._asked = replace(self._asked, since={})  # Its cursors were for the view it came with.
-        self._turned_to = sight
+        self._turned_to, self._view_asked = sight, number
 
     def _refollow(self, now: int) -> None:
         wanted, directory = self._asked, self.hub.directory
@@ -373,7 +384,7 @@ class Hub:
     def __init__(self, *, tick_ms: int = 250, clock: Callable[[], int] = now_ms) -> None:
         self.tick_ms = tick_ms
         self.clock = clock
-        self.picture = Picture()
+        self.picture: Picture = {}
         self.directory: Directory | None = None
         """The policy; None until it has been read for the first time."""
         self.sessions: set[Session] = set()
@@ -425,9 +436,7 @@ class Hub:
     def tick(self) -> None:
         """Hand out what changed since the last tick. One session's trouble never reaches another."""
         now = self.clock()
-        news = {
-            layer: News(steps) for layer, picture in self.picture.layers.items() if (steps := picture.take())
-        }
+        news = {layer: News(steps) for layer, picture in self.picture.items() if (steps := picture.take())}
         for session in list(self.sessions):
             self._guarded(session, lambda session: session.tick(news, now))
 
@@ -484,7 +493,7 @@ def hello_body(directory: Directory, viewer: Viewer, picture: Picture) -> JsonOb
                 "status": layer.status,
                 "stream": layer.stream,
                 "stale_after_s": layer.rules.stale_after_s,
-                "epoch": str(picture.layers[layer.id].epoch) if layer.id in picture.layers else None,
+                "epoch": str(picture[layer.id].epoch) if layer.id in picture else None,
             }
             for layer in layers
         ],

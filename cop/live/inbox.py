@@ -1,4 +1,4 @@
-"""What viewers are still owed: the news of a tick, shared by all who keep up, and the debt of one who does not.
+"""What viewers are still owed: a tick's news, shared by all who keep up, and the debt of one who does not.
 
 A debt is a set of features with the state that the viewer holds of each. It never grows beyond what the
 viewer holds and what is in its view, however long it does not read.
@@ -62,7 +62,7 @@ class Rows:
 
 
 class News:
-    """What happened to one layer in one tick, written once a cell; a viewer's share is a join over its cells."""
+    """What happened to one layer in one tick, written once a cell; a viewer's share is a join of cells."""
 
     def __init__(self, steps: list[Step]) -> None:
         self.steps = steps

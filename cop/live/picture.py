@@ -6,7 +6,7 @@ comes back is told exactly what it missed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -91,22 +91,39 @@ class Step(NamedTuple):
     """Why it is gone; "" when it is not."""
 
 
+class Departure(NamedTuple):
+    """A feature that is gone, since which revision, and why."""
+
+    id: FeatureId
+    revision: int
+    why: str
+
+
 class LayerPicture:
     """One layer: where its log stands, its features in the order of their revisions, its late departures."""
 
-    def __init__(self, head: Head, features: Iterable[Feature] = (), *, tiled: bool = False) -> None:
+    def __init__(self, head: Head, *, tiled: bool = False) -> None:
         self.epoch: UUID = head.epoch
         self.revision = head.revision
         self.tiled = tiled
-        self.features = {
-            feature.id: Held(feature, feature.id)
-            for feature in sorted(features, key=lambda each: each.revision)
-        }
-        self._gone: dict[FeatureId, tuple[int, str]] = {}
+        self.features: dict[FeatureId, Held] = {}
+        self._gone: dict[FeatureId, Departure] = {}
         self._floor = head.revision
-        """Departures after this revision are all remembered."""
+        """What departed after this revision is all remembered."""
         self._before: dict[FeatureId, Held | None] = {}
         self._why: dict[FeatureId, str] = {}
+
+    def hold(self, features: Iterable[Feature]) -> None:
+        """Start with *features*, as they stand at this layer's head, ascending by revision."""
+        for feature in features:
+            self.features[feature.id] = Held(feature, feature.id)
+
+    def remember(self, floor: int, departures: Iterable[Departure]) -> None:
+        """Take all *departures* after revision *floor*, ascending, for viewers who come back from before."""
+        self._floor = floor
+        for departure in departures:
+            if departure.id not in self.features:
+                self._bury(departure)
 
     def apply(self, changes: Iterable[Change]) -> None:
         """Take in the *changes* that follow this layer's revision. Raises ValueError at a gap."""
@@ -121,18 +138,6 @@ class LayerPicture:
                     self._take(change.feature_id, change.why or "deleted")
                 case Op.LATE:
                     pass
-
-    def remember(self, changes: Sequence[Change]) -> None:
-        """Take the departures among the *changes* that led up to this layer, for those who come back.
-
-        They must be gapless, and end at the revision at which the layer was read.
-        """
-        if not changes or changes[-1].revision != self._floor:
-            return
-        self._floor = changes[0].revision - 1
-        for change in changes:
-            if change.op is Op.GONE and change.feature_id not in self.features:
-                self._bury(change.feature_id, change.revision, change.why or "deleted")
 
     def take(self) -> list[Step]:
         """What changed since this was last called, one step a feature."""
@@ -153,10 +158,10 @@ class LayerPicture:
                 break
             changed.append(held)
         gone = {}
-        for feature_id, (gone_at, why) in reversed(self._gone.items()):
-            if gone_at <= revision:
+        for departure in reversed(self._gone.values()):
+            if departure.revision <= revision:
                 break
-            gone[feature_id] = why
+            gone[departure.id] = departure.why
         return changed, gone
 
     def _put(self, held: Held) -> None:
@@ -173,26 +178,16 @@ class LayerPicture:
         if before is not None:
             self._before.setdefault(feature_id, before)
             self._why[feature_id] = why
-            self._bury(feature_id, self.revision, why)
+            self._bury(Departure(feature_id, self.revision, why))
 
-    def _bury(self, feature_id: FeatureId, revision: int, why: str) -> None:
-        self._gone.pop(feature_id, None)
-        self._gone[feature_id] = (revision, why)
+    def _bury(self, departure: Departure) -> None:
+        self._gone.pop(departure.id, None)
+        self._gone[departure.id] = departure
         if len(self._gone) > MAX_GONE:
-            oldest = next(iter(self._gone))
-            self._floor = self._gone.pop(oldest)[0]
+            oldest = next(iter(self._gone.values()))
+            del self._gone[oldest.id]
+            self._floor = oldest.revision
 
 
-class Picture:
-    """All layers of one process. A layer read anew is another object, which is how its viewers notice."""
-
-    def __init__(self) -> None:
-        self.layers: dict[LayerId, LayerPicture] = {}
-
-    def show(self, layer: LayerId, picture: LayerPicture) -> None:
-        """Put a layer that was read whole in the place of what was held of it."""
-        self.layers[layer] = picture
-
-    def drop(self, layer: LayerId) -> None:
-        """Forget a layer."""
-        self.layers.pop(layer, None)
+Picture = dict[LayerId, LayerPicture]
+"""All layers of one process. A layer that was read anew is another object, by which its viewers notice."""

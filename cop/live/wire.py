@@ -23,8 +23,8 @@ MAX_CLIENT_BYTES = 65_536
 """A client message of the size of 1,000 layer names; larger ones close the socket with 1009."""
 MAX_LAYERS = 256
 """How many layers one subscription may name; a picture of more is not a picture."""
-MAX_REVISION = 2**53
-"""Revisions beyond are not whole numbers in every client."""
+MAX_WHOLE = 2**53
+"""Numbers beyond are not whole in every client."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
@@ -37,14 +37,16 @@ class Subscribe:
     operation: str | None = None
     layers: frozenset[LayerName] | None = None
     view: View | None = None
+    number: int | None = None
     since: dict[LayerName, Head] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """The map now shows *view*."""
+    """The map now shows *view*; the frame from which that holds in full carries *number*."""
 
     view: View | None
+    number: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,7 @@ def read_message(text: str) -> ClientMessage:
         case {"type": "subscribe"}:
             return _subscribe(message)
         case {"type": "view"}:
-            return Look(view_from(message.get("view")))
+            return Look(view_from(message.get("view")), _number(message.get("n")))
         case {"type": "unsubscribe"}:
             return Unsubscribe()
         case {"type": "ping", "sent": int() | float() as sent} if not isinstance(sent, bool):
@@ -96,8 +98,15 @@ def _subscribe(message: JsonObject) -> Subscribe:
         operation,
         _layer_names(message.get("layers")),
         view_from(message.get("view")),
+        _number(message.get("n")),
         _cursors(message.get("since")),
     )
+
+
+def _number(value: object) -> int | None:
+    if value is None or (isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_WHOLE):
+        return value
+    raise Invalid("“n” is a whole number that counts your views.", code="live.view", pointer="/n")
 
 
 def _layer_names(value: object) -> frozenset[LayerName] | None:
@@ -132,7 +141,7 @@ def cursor_from(value: object) -> Head:
             except ValueError:
                 pass
             else:
-                if head.revision <= MAX_REVISION:
+                if head.revision <= MAX_WHOLE:
                     return head
     raise Invalid(
         f"Expected a cursor “epoch:revision”, got {value!r:.60}.", code="live.since", pointer="/since"
@@ -181,9 +190,13 @@ def layer_part(name: LayerName, epoch: UUID, from_: int, to: int, body: str, *, 
     return f"{text_of(name)}:{{{','.join(filter(None, parts))}}}"
 
 
-def frame(now_ms: int, parts: Iterable[str]) -> str:
-    """All that changed since the last frame; the parts come from `layer_part`."""
-    return f'{{"type":"frame","time":{now_ms},"layers":{{{",".join(parts)}}}}}'
+def frame(now_ms: int, parts: Iterable[str], *, number: int | None = None) -> str:
+    """All that changed since the last frame; the parts come from `layer_part`.
+
+    *number* says: with this frame the viewer holds all of the view that it sent under that number.
+    """
+    view = "" if number is None else f'"view":{number},'
+    return f'{{"type":"frame","time":{now_ms},{view}"layers":{{{",".join(parts)}}}}}'
 
 
 def hello(body: str, now_ms: int, tick_ms: int) -> str:

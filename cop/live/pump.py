@@ -1,0 +1,226 @@
+"""From the log to the viewers: reads what is committed, folds it into the picture, ticks the hub.
+
+One pump a process, owned by the app. It outlives any loss of the database, and says so in `connected`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from time import monotonic
+
+from cop.live.hub import Hub
+from cop.live.lookups import read_departures, still_valid
+from cop.live.picture import LayerPicture
+from layers.database import Database
+from layers.directory import read_directory
+from layers.errors import LogTruncated
+from layers.log import Doorbell, Heads, read_after, read_heads
+from layers.model import Layer, LayerId, Stream
+from layers.query import read_layer
+
+log = logging.getLogger("cop.live")
+
+BATCH = 2_000
+"""Features or changes folded in at a time, some 20 ms; between batches the sockets have their turn."""
+REMEMBERED = 100_000
+"""How many revisions before a layer's head are searched for departures, so that a restart resets nobody."""
+PACE_S = 0.05
+"""Rounds of reading are at least so far apart: several rings within a tick cost one round."""
+TILED_PACE_S = 1.0
+"""A tiled layer's viewers fetch its tiles again at most this often."""
+CONNECTED_S = 5.0
+"""Without a round of reading for this long, the pump does not call itself connected."""
+BELL_TIMEOUT_S = 2.0
+"""The doorbell's connection is given up after this, so that polling goes on."""
+BACKOFF_S = (0.1, 2.0)
+"""The first and the longest wait after a failure; it doubles in between."""
+
+
+class Pump:
+    """Keeps a hub's picture and policy as the database has them. *url* is where the doorbell listens."""
+
+    def __init__(self, database: Database, hub: Hub, url: str, *, poll_s: float = 1.0) -> None:
+        self._database = database
+        self._hub = hub
+        self._poll_s = poll_s
+        self._bell = Doorbell(url)
+        self._read_at: float | None = None
+        self._tiled_at = 0.0
+        self._running = False
+        self._trouble: dict[str, str] = {}
+
+    @property
+    def connected(self) -> bool:
+        """Whether the picture is as the database had it a few seconds ago."""
+        return self._running and self._read_at is not None and monotonic() - self._read_at < CONNECTED_S
+
+    @property
+    def bell_connected(self) -> bool:
+        """Whether changes are heard at once; if not, they are found by polling."""
+        return self._running and self._bell.connected
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Read and tick for as long as this is open. Opens at once, whether or not the database answers."""
+        self._running = True
+        tasks = [asyncio.create_task(self._read_forever()), asyncio.create_task(self._tick_forever())]
+        for task in tasks:
+            task.add_done_callback(self._ended)
+        try:
+            yield
+        finally:
+            self._running = False
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await self._bell.close()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if self._running:  # Neither loop lets an error out: only a cancellation from elsewhere gets here.
+            self._running = False
+            log.critical("A task of the live stream has ended; this process must be restarted.")
+
+    async def _tick_forever(self) -> None:
+        tick_s = self._hub.tick_ms / 1000
+        due = monotonic()
+        while True:
+            try:
+                self._hub.tick()
+            except Exception:
+                log.exception("A tick of the live stream failed; the next one goes on.")
+            # Ticks keep their beat; after a pause (a suspended machine) they do not catch up.
+            due = max(due + tick_s, monotonic())
+            await asyncio.sleep(due - monotonic())
+
+    async def _read_forever(self) -> None:
+        wait_s, longest_s = BACKOFF_S
+        while True:
+            await self._listen()
+            try:
+                await self.read()
+            except Exception as error:  # noqa: BLE001 - whatever it is, the stream must outlive it
+                self._note("database", f"cannot read the database: {_said(error)}")
+                await asyncio.sleep(wait_s * random.uniform(0.5, 1.0))  # noqa: S311
+                wait_s = min(wait_s * 2, longest_s)
+            else:
+                self._note("database", "")
+                wait_s = BACKOFF_S[0]
+                await asyncio.sleep(PACE_S)
+                await self._bell.wait(self._poll_s)
+
+    async def _listen(self) -> None:
+        """Put the doorbell up again if it is down; without it, polling goes on."""
+        if self._bell.connected:
+            return
+        try:
+            async with asyncio.timeout(BELL_TIMEOUT_S):
+                await self._bell.connect()
+        except Exception as error:  # noqa: BLE001 - without a doorbell it polls
+            self._note("doorbell", f"has no doorbell, it polls: {_said(error)}")
+        else:
+            self._note("doorbell", "")
+
+    def _note(self, what: str, trouble: str) -> None:
+        """Log a trouble when it begins or changes, and its end."""
+        if trouble != self._trouble.get(what, ""):
+            self._trouble[what] = trouble
+            if trouble:
+                log.warning("The live stream %s", trouble)
+            else:
+                log.info("The live stream has its %s again.", what)
+
+    async def read(self) -> None:
+        """Bring policy and picture to where the database is now.
+
+        The policy comes first, and of each log only what the heads named that were read together with it:
+        nothing that was committed after a share was taken back reaches anybody on the strength of that share.
+        """
+        async with self._database.connect() as connection:
+            heads = await read_heads(connection)
+        await self._follow_policy(heads)
+        lost = await self._fold(heads)
+        if lost:
+            await self._load(lost)
+        self._bump_tiled(heads)
+        self._read_at = monotonic()
+
+    async def _follow_policy(self, heads: Heads) -> None:
+        """Put the policy in force that *heads* were read with, or a newer one; cut off ended credentials."""
+        directory = self._hub.directory
+        if directory is None or directory.policy_revision < heads.policy_revision:
+            async with self._database.snapshot() as connection:
+                directory = await read_directory(connection)
+        # Whoever joined while we were reading is asked about in the next round.
+        if asked := self._hub.credentials(vouched_before=directory.policy_revision):
+            async with self._database.connect() as connection:
+                valid = await still_valid(connection, asked)
+            self._hub.vouch(directory.policy_revision, asked, valid)
+        if directory is not self._hub.directory:
+            self._hub.judge(directory)
+
+    async def _fold(self, heads: Heads) -> list[Layer]:
+        """Bring every layer to its head; returns those that must be read whole."""
+        assert self._hub.directory is not None
+        lost = []
+        for layer in self._hub.directory.layers.values():
+            picture, head = self._hub.picture.get(layer.id), heads.layers.get(layer.id)
+            if head is None:
+                continue  # Younger than the heads.
+            if picture is None or picture.epoch != head.epoch or picture.revision > head.revision:
+                lost.append(layer)
+            elif not picture.tiled and picture.revision < head.revision:
+                try:
+                    await self._fold_layer(layer.id, picture, head.revision)
+                except (LogTruncated, ValueError) as error:
+                    log.warning("Layer %s is read anew. %s", layer.name, error)
+                    lost.append(layer)
+        return lost
+
+    async def _fold_layer(self, layer: LayerId, picture: LayerPicture, revision: int) -> None:
+        while picture.revision < revision:
+            async with self._database.connect() as connection:
+                limit = min(BATCH, revision - picture.revision)
+                changes = await read_after(connection, layer, picture.revision, limit=limit)
+            if not changes:
+                raise LogTruncated(f"The log ends before revision {revision}.")
+            picture.apply(changes)
+
+    async def _load(self, layers: list[Layer]) -> None:
+        """Read *layers* whole; show them once the policy in force is known to be no older than they are."""
+        loaded = {layer.id: await self._read_whole(layer) for layer in layers}
+        async with self._database.connect() as connection:
+            heads = await read_heads(connection)
+        await self._follow_policy(heads)
+        self._hub.picture.update(loaded)
+        assert self._hub.directory is not None
+        self._hub.judge(self._hub.directory)  # Greetings name the layers' epochs.
+
+    async def _read_whole(self, layer: Layer) -> LayerPicture:
+        async with self._database.snapshot() as connection:
+            if layer.stream is Stream.TILED:
+                return LayerPicture((await read_heads(connection)).layers[layer.id], tiled=True)
+            head, features = await read_layer(connection, layer.id)
+            floor, departures = await read_departures(connection, layer.id, head, back=REMEMBERED)
+        picture = LayerPicture(head)
+        features.sort(key=lambda feature: feature.revision)
+        for start in range(0, len(features), BATCH):
+            picture.hold(features[start : start + BATCH])
+            await asyncio.sleep(0)
+        picture.remember(floor, departures)
+        return picture
+
+    def _bump_tiled(self, heads: Heads) -> None:
+        if monotonic() - self._tiled_at < TILED_PACE_S:
+            return
+        self._tiled_at = monotonic()
+        for layer, picture in self._hub.picture.items():
+            if picture.tiled and layer in heads.layers:
+                picture.revision = heads.layers[layer].revision
+
+
+def _said(error: Exception) -> str:
+    return str(error) or type(error).__name__
