@@ -328,7 +328,7 @@ def _as_geojson(id: FeatureId, known: store.Known, layer: Layer) -> JsonObject:
 async def _recall(raw: asyncpg.Connection, push: Push, idempotency: Idempotency) -> Receipt | None:
     """The receipt of the same body sent before under the same key. Raises `Conflict` for another body."""
     row = await raw.fetchrow(
-        "SELECT body_hash, receipt FROM idempotency WHERE layer_id = $1 AND actor = $2 AND key = $3",
+        "SELECT body_hash, receipt::text AS receipt FROM idempotency WHERE layer_id = $1 AND actor = $2 AND key = $3",
         push.layer.id,
         push.actor,
         idempotency.key,

@@ -187,13 +187,13 @@ def _slug(value: str, what: str) -> str:
     return value
 
 
-async def _insert(connection: AsyncConnection, table: Any, what: str, name: str, **values: Any) -> int:
+async def _insert(connection: AsyncConnection, table: Any, what: str, named: str, /, **values: Any) -> int:
     try:
         async with connection.begin_nested():
             result = await connection.execute(insert(table).values(**values).returning(table.c.id))
             id: int = result.scalar_one()
     except IntegrityError as error:
-        raise Conflict(f"There is a {what} “{name}” already.", code=f"{what}.exists") from error
+        raise Conflict(f"There is a {what} “{named}” already.", code=f"{what}.exists") from error
     return id
 
 

@@ -57,7 +57,7 @@ async def read_after(
     """
     rows = await (await driver(connection)).fetch(
         """
-        SELECT revision, feature_id, op, why, properties, observed_at, received_at, expires_at,
+        SELECT revision, feature_id, op, why, properties::text AS properties, observed_at, received_at, expires_at,
                ST_AsGeoJSON(geometry, 7, 0) AS geometry,
                ST_XMin(geometry) AS west, ST_YMin(geometry) AS south,
                ST_XMax(geometry) AS east, ST_YMax(geometry) AS north

@@ -45,7 +45,7 @@ async def read_layer_heads(connection: AsyncConnection, layers: list[LayerId]) -
 
 
 COLUMNS = """
-    id, ST_AsGeoJSON(geometry, 7, 0) AS geometry, properties, observed_at, received_at, expires_at, revision,
+    id, ST_AsGeoJSON(geometry, 7, 0) AS geometry, properties::text AS properties, observed_at, received_at, expires_at, revision,
     ST_XMin(geometry) AS west, ST_YMin(geometry) AS south, ST_XMax(geometry) AS east, ST_YMax(geometry) AS north
 """
 

@@ -71,7 +71,7 @@ async def read_for_merge(
     """The features named by *ids* as they stand under the lock; those that are not there are left out."""
     rows = await raw.fetch(
         """
-        SELECT id, ST_AsGeoJSON(geometry, 7, 0) AS geometry, properties, observed_at, expires_at
+        SELECT id, ST_AsGeoJSON(geometry, 7, 0) AS geometry, properties::text, observed_at, expires_at
         FROM feature WHERE layer_id = $1 AND id = ANY($2::text[])
         """,
         layer,
