@@ -252,10 +252,9 @@ class Client:
         """The agencies of this deployment."""
         return list(self._json("GET", "/agencies")["agencies"])
 
-    def add_agency(self, slug: str, *, name: str, color: str, host: bool = False) -> JsonObject:
-        """Add an agency; `agency.exists` if there is one of that slug."""
-        body = {"id": slug, "name": name, "color": color, "host": host}
-        return self._json("POST", "/agencies", json=body)
+    def add_agency(self, slug: str, *, name: str, color: str) -> JsonObject:
+        """Add an agency; `agency.exists` if there is one of that slug. For the host's administrators."""
+        return self._json("POST", "/agencies", json={"id": slug, "name": name, "color": color})
 
     def add_layer(self, name: str, *, kind: str, status: str, title: str = "", **rules: Any) -> JsonObject:
         """Add the layer *name* (`agency.slug`) with its *rules*: `reach_m`, `stale_after_s`, `stream` …"""
@@ -274,9 +273,10 @@ class Client:
         """The operations that this client may see."""
         return list(self._json("GET", "/operations")["operations"])
 
-    def add_operation(self, slug: str, *, title: str, status: str) -> JsonObject:
-        """Add an operation, a named picture."""
-        return self._json("POST", "/operations", json={"id": slug, "title": title, "status": status})
+    def add_operation(self, slug: str, *, agency: str, title: str, status: str) -> JsonObject:
+        """Add an operation, a named picture, run by *agency*; its status is for life."""
+        body = {"id": slug, "agency": agency, "title": title, "status": status}
+        return self._json("POST", "/operations", json=body)
 
     def draw(self, operation: str, layer: str) -> None:
         """Draw *layer* on *operation*; doing so twice is the same as once."""
@@ -293,9 +293,12 @@ class Client:
         """Revoke the key that begins with *prefix*."""
         self._request("DELETE", f"/keys/{_part(prefix)}")
 
-    def ticket(self) -> str:
-        """An address that opens the page, once, as this client; hand it to a person, not to a log."""
-        return str(self._json("POST", "/tickets")["url"])
+    def ticket(self, *, scopes: Sequence[str] = ("view",), name: str = "") -> str:
+        """An address that opens the page once, with no more than this client's *scopes*, for whom *name* says.
+
+        Hand it to a person, not to a log.
+        """
+        return str(self._json("POST", "/tickets", json={"scopes": list(scopes), "name": name})["url"])
 
     # Below: one request, with patience.
 
@@ -412,7 +415,7 @@ def _next(page: JsonObject) -> str | None:
 
 def _pause_s(attempt: int) -> float:
     """Full jitter over a doubling pause: many feeds cut off at once do not come back at once."""
-    return random.uniform(0.05, min(LONGEST_PAUSE_S, 0.25 * 2 ** min(attempt, 10)))
+    return random.uniform(0.05, min(LONGEST_PAUSE_S, 0.25 * 2 ** min(attempt, 10)))  # noqa: S311 - no secret
 
 
 def _retry_after_s(answer: httpx.Response) -> float:

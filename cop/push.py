@@ -78,8 +78,8 @@ class Journal:
     """How far a job has got, in a small file that is replaced whole after every acknowledged batch.
 
     A batch whose answer was lost with the process is sent again under the same idempotency key, so it does
-    not count twice. What is played in new times is not the same batch any more: it goes under a new key,
-    and a position repeated with a newer time does no harm.
+    not count twice. What is played falls into other batches the next time, so it goes under a new key: there
+    a repeated observation is `unchanged` or `late`, and does no harm either.
     """
 
     def __init__(self, path: Path, signature: str) -> None:
@@ -138,7 +138,7 @@ def deliver(
         batches = play(rest, job.speed, retime=job.retime, batch=job.batch, clock=clock, sleep=sleep)
     journal.save()
     for batch in batches:
-        key = str(uuid4()) if job.retime else f"{journal.run}.{journal.totals.sent}"
+        key = f"{journal.run}.{journal.totals.sent}" if job.speed is None else str(uuid4())
         try:
             receipt = client.push(job.layer, batch, lenient=job.lenient, idempotency_key=key)
         except ProblemError as problem:
@@ -201,8 +201,7 @@ def _retimed(feature: JsonObject, at_s: float) -> JsonObject:
 
 def _time_of(feature: JsonObject) -> datetime | None:
     properties = feature.get("properties")
-    time = parsed_time(properties.get("observed_at")) if isinstance(properties, dict) else None
-    return time
+    return parsed_time(properties.get("observed_at")) if isinstance(properties, dict) else None
 
 
 def _skip(features: Iterator[JsonObject], count: int) -> Iterator[JsonObject]:
@@ -307,12 +306,12 @@ def _run(job: Job, key: str, path: Path | None, errors: Console) -> int:
     if refusal is not None:
         errors.print(f"{refusal.code}: {refusal.detail}", style="red", markup=False)
         for rejection in refusal.rejected[:10]:
-            errors.print(
-                f"  {rejection.pointer} {rejection.id or ''} {rejection.code}: {rejection.detail}",
-                markup=False,
-            )
+            where = f"{rejection.pointer} {rejection.id or ''}"
+            errors.print(f"  {where} {rejection.code}: {rejection.detail}", markup=False)
     _summarise(journal.totals, before, time.monotonic() - started_s, Console())
-    return 0 if refusal is None else 1 if refusal.rejected else 2
+    if refusal is None:
+        return 0
+    return 1 if refusal.rejected or refusal.status in {413, 422} else 2
 
 
 def _summarise(totals: Totals, before: int, seconds: float, out: Console) -> None:
