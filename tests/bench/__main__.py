@@ -30,7 +30,7 @@ def measurements(only: str) -> Iterator[Callable[..., Any]]:
 
 def measure_one(measure: Callable[..., Any], bench: Bench, emit: Callable[[Figure], None]) -> None:
     """Run one measurement; an async one gets an event loop of its own, a plain one none."""
-    result = measure(bench) if inspect.signature(measure).parameters else measure()
+    result: Any = measure(bench) if inspect.signature(measure).parameters else measure()
     if inspect.isasyncgen(result):
         asyncio.run(_emit_all(result, emit))
         return
