@@ -31,7 +31,7 @@ def measurements(only: str) -> Iterator[Callable[..., Any]]:
 def measure_one(measure: Callable[..., Any], bench: Bench, emit: Callable[[Figure], None]) -> None:
     """Run one measurement; an async one gets an event loop of its own, a plain one none."""
     result: Any = measure(bench) if inspect.signature(measure).parameters else measure()
-    if inspect.isasyncgen(result):
+    if isinstance(result, AsyncIterator):
         asyncio.run(_emit_all(result, emit))
         return
     for figure in asyncio.run(result) if inspect.iscoroutine(result) else result:
