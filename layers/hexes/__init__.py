@@ -8,6 +8,8 @@ from layers.hexes.depth import Depth, depth, union, union_by
 from layers.hexes.disks import disk, disks
 from layers.hexes.errors import HexesError, TooManyCells
 from layers.hexes.filling import MAX_CELLS, estimate_cells, fill
+from layers.hexes.outlines import Outline, outlines
+from layers.hexes.patches import Patch, patches
 from layers.hexes.sets import Hexes
 
 __all__ = [
@@ -15,12 +17,16 @@ __all__ = [
     "Depth",
     "Hexes",
     "HexesError",
+    "Outline",
+    "Patch",
     "TooManyCells",
     "depth",
     "disk",
     "disks",
     "estimate_cells",
     "fill",
+    "outlines",
+    "patches",
     "union",
     "union_by",
 ]

@@ -6,8 +6,8 @@ import numpy as np
 from h3.api import numpy_int as h3
 from numpy.typing import ArrayLike, NDArray
 
-from layers.hexes.errors import HexesError
 from layers.hexes import ranges as rg
+from layers.hexes.errors import HexesError
 from layers.hexes.ranks import Ranks, check_resolution, exists, to_ranks
 from layers.hexes.sets import Hexes
 from layers.hexes.sphere import EARTH_RADIUS_M, angle, centers_deg, hull, narrowest_spacing, on_sphere

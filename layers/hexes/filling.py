@@ -9,10 +9,10 @@ import numpy as np
 from h3.api import numpy_int as h3
 from numpy.typing import NDArray
 
-from layers.hexes.errors import TooManyCells
 from layers.hexes import ranges as rg
 from layers.hexes.area import COARSEST, cell_areas_km2
 from layers.hexes.depth import union
+from layers.hexes.errors import TooManyCells
 from layers.hexes.polygons import Polygon, Ring, along, ground_m2, held, read_polygons
 from layers.hexes.ranks import Ids, Ranks, check_resolution, to_ranks
 from layers.hexes.sets import Hexes
@@ -27,8 +27,11 @@ _PLAIN_CELLS = 200_000
 _PLAIN_LIMIT = 20_000_000
 
 
-def fill(geometry: Mapping[str, Any], resolution: int, *, limit: int = MAX_CELLS) -> Hexes:
-    """The cells whose centre a GeoJSON Polygon or MultiPolygon holds; a part too small for any gets one cell.
+def fill(
+    geometry: Mapping[str, Any], resolution: int, *, limit: int = MAX_CELLS, at_least_one: bool = True
+) -> Hexes:
+    """The cells whose centre a GeoJSON Polygon or MultiPolygon holds; a part too small for any gets one cell,
+    unless *at_least_one* is False.
 
     Cell for cell what `h3.h3shape_to_cells_experimental(shape, resolution, contain="center")` yields, while work
     and memory follow the border. Edges are straight in longitude and latitude and never wrap: an area across the
@@ -46,7 +49,7 @@ def fill(geometry: Mapping[str, Any], resolution: int, *, limit: int = MAX_CELLS
             "Take a smaller area or a coarser resolution."
         )
         raise TooManyCells(detail)
-    return union([_fill_or_one(polygon, resolution) for polygon in polygons], resolution)
+    return union([_fill_or_one(polygon, resolution, at_least_one) for polygon in polygons], resolution)
 
 
 def estimate_cells(geometry: Mapping[str, Any], resolution: int) -> int:
@@ -62,9 +65,9 @@ def plain_fill(polygon: Polygon, resolution: int) -> Ids:
     return np.sort(h3.h3shape_to_cells_experimental(polygon.for_h3(), resolution, contain="center"))
 
 
-def _fill_or_one(polygon: Polygon, resolution: int) -> Hexes:
+def _fill_or_one(polygon: Polygon, resolution: int, at_least_one: bool) -> Hexes:
     filled = _fill(polygon, resolution, plain_cells=_PLAIN_CELLS)
-    if filled:
+    if filled or not at_least_one:
         return filled
     lat, lng = polygon.outer.mean(axis=0).tolist()
     return Hexes.from_cells([int(h3.latlng_to_cell(lat, lng, resolution))])

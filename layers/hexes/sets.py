@@ -10,9 +10,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from layers.hexes.errors import HexesError
 from layers.hexes import ranges as rg
 from layers.hexes.area import COARSEST, cell_areas_km2
+from layers.hexes.errors import HexesError
 from layers.hexes.ranges import Ranges
 from layers.hexes.ranks import (
     Ids,
