@@ -1,4 +1,4 @@
-"""True areas of H3 cells: they differ by a factor of 2.4 over the globe, so a count of cells is no measure of ground."""
+"""True areas of H3 cells: over the globe they differ by a factor of 2.4, so counting cells does not measure ground."""
 
 from __future__ import annotations
 

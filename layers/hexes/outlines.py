@@ -40,28 +40,50 @@ def outlines(hexes: Hexes) -> list[Outline]:
 
 def _outline(rings: Sequence[NDArray[np.float64]]) -> Outline:
     """From rings of latitude and longitude, not closed, as the library gives them."""
-    km2 = abs(sum(_steradians(ring) for ring in rings)) * (EARTH_RADIUS_M / 1000) ** 2
+    # Signed areas add up to that of what is left of all rings, less whole spheres where one goes round a pole.
+    steradians = sum(_steradians(ring) for ring in rings) % (4 * np.pi)
     outer, *holes = (_unwrapped(ring) for ring in rings)
-    middle = (outer[:, 1].min() + outer[:, 1].max()) / 2
-    beside = [_shifted(hole, middle) for hole in holes]
-    return Outline([[(lng, lat) for lat, lng in ring.tolist()] for ring in (outer, *beside)], km2)
+    polar = next((hole for hole in holes if _turn(hole)), None) if _turn(outer) else None
+    if polar is not None:
+        belt = _joined(outer, polar)
+        holes = [hole for hole in holes if hole is not polar]
+    else:
+        belt = _led_to_pole(outer) if _turn(outer) else outer
+    middle = (belt[:, 1].min() + belt[:, 1].max()) / 2
+    beside = [_moved(hole, middle - (hole[:, 1].min() + hole[:, 1].max()) / 2) for hole in holes]
+    coordinates = [[(lng, lat) for lat, lng in ring.tolist()] for ring in (belt, *beside)]
+    return Outline(coordinates, float(steradians) * (EARTH_RADIUS_M / 1000) ** 2)
 
 
 def _unwrapped(ring: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The ring closed, each longitude within 180° of the one before; round a pole it is led along the pole."""
+    """The ring closed, each longitude within 180° of the one before."""
     closed = np.vstack((ring, ring[:1]))
     closed[:, 1] = np.unwrap(closed[:, 1], period=360)
-    turn = closed[-1, 1] - closed[0, 1]
-    if abs(turn) < 180:
-        return closed
+    return closed
+
+
+def _turn(ring: NDArray[np.float64]) -> int:
+    """How often an unwrapped ring goes round the north pole eastward, or the south pole westward if negative."""
+    return round((ring[-1, 1] - ring[0, 1]) / 360)
+
+
+def _led_to_pole(ring: NDArray[np.float64]) -> NDArray[np.float64]:
     # What a ring holds lies on its left: eastward the north pole, westward the south pole.
-    pole = 90.0 if turn > 0 else -90.0
-    return np.vstack((closed, [(pole, closed[-1, 1]), (pole, closed[0, 1])], closed[:1]))
+    pole = 90.0 * _turn(ring)
+    return np.vstack((ring, [(pole, ring[-1, 1]), (pole, ring[0, 1])], ring[:1]))
 
 
-def _shifted(hole: NDArray[np.float64], middle: float) -> NDArray[np.float64]:
-    turns = round((middle - (hole[:, 1].min() + hole[:, 1].max()) / 2) / 360)
-    return hole + (0.0, 360.0 * turns)
+def _joined(outer: NDArray[np.float64], hole: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A belt round a pole as one ring: along *outer*, across the seam, back along *hole*, across the seam."""
+    away = (hole[:-1, 1] - outer[-1, 1] + 180) % 360 - 180
+    seam = int(abs(away).argmin())
+    back = _unwrapped(np.roll(hole[:-1], -seam, axis=0))
+    return np.vstack((outer, _moved(back, outer[-1, 1] - back[0, 1]), outer[:1]))
+
+
+def _moved(ring: NDArray[np.float64], degrees: float) -> NDArray[np.float64]:
+    """*ring* turned east by the whole circles nearest to *degrees*."""
+    return ring + np.array([0.0, 360.0 * round(degrees / 360)])
 
 
 def _steradians(ring: NDArray[np.float64]) -> float:
@@ -74,7 +96,5 @@ def _steradians(ring: NDArray[np.float64]) -> float:
     turn = (turn + np.pi) % (2 * np.pi) - np.pi
     middle, rise = (lat + next_lat) / 2, (next_lat - lat) / 2
     below = 2 * np.arctan2(np.sin(turn / 2) * np.sin(middle), np.cos(turn / 2) * np.cos(rise))
-    around = float(turn.sum())
-    area = -float(below.sum())
     # A ring round a pole holds the cap between it and that pole, not the belt down to the equator.
-    return area + around if abs(around) > np.pi else area
+    return float(round(abs(turn.sum()) / (2 * np.pi)) * 2 * np.pi - below.sum())

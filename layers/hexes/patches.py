@@ -40,7 +40,8 @@ def patches(hexes: Hexes) -> list[Patch]:
 
 def _spans(ranks: Ranks, steps: int) -> rg.Ranges:
     """Ranges of the descendants, *steps* finer, of the cells of *ranks*."""
-    return np.column_stack((ranks, ranks + 1)) * 7**steps
+    spans: rg.Ranges = np.column_stack((ranks, ranks + 1)) * 7**steps
+    return spans
 
 
 def _labels(blocks: list[tuple[int, Ranks]], spans: rg.Ranges, resolution: int) -> NDArray[np.int64]:
