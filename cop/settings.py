@@ -61,14 +61,18 @@ class Settings(BaseModel):
         values: dict[str, Any] = {}
         for name in cls.model_fields:
             if value := environment.get(PREFIX + name.upper()):
-                values[name] = [part.strip() for part in value.split(",")] if name == "allowed_origins" else value
+                values[name] = (
+                    [part.strip() for part in value.split(",")] if name == "allowed_origins" else value
+                )
         values |= {name: value for name, value in given.items() if value is not None}
         try:
             return cls(**values)
         except ValidationError as error:
             first = error.errors()[0]
             name = PREFIX + str(first["loc"][0]).upper()
-            raise Unavailable(f"{name} is {first['input']!r}: {first['msg'].lower()}.", code="settings") from None
+            raise Unavailable(
+                f"{name} is {first['input']!r}: {first['msg'].lower()}.", code="settings"
+            ) from None
 
     @property
     def origin(self) -> str:

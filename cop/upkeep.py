@@ -33,7 +33,9 @@ async def tidy(database: Database, *, history_days: int) -> None:
     One process does it at a time; another that comes meanwhile leaves it alone.
     """
     async with database.begin() as connection:
-        if not await connection.scalar(text("SELECT pg_try_advisory_xact_lock(:lock)"), {"lock": UPKEEP_LOCK}):
+        if not await connection.scalar(
+            text("SELECT pg_try_advisory_xact_lock(:lock)"), {"lock": UPKEEP_LOCK}
+        ):
             return
         await keep_partitions(connection, today=datetime.now(UTC), history_days=history_days)
         for statement in PRUNE:

@@ -138,7 +138,9 @@ def admit(feature: object, layer: Layer, now: datetime, pointer: str, *, id: str
 def rejection_of(feature: object, error: LayersError) -> Rejection:
     """What the receipt says of a feature that was refused."""
     id = feature.get("id") if isinstance(feature, dict) else None
-    return Rejection(error.pointer, error.code, error.detail, str(id)[:128] if isinstance(id, str | int) else None)
+    return Rejection(
+        error.pointer, error.code, error.detail, str(id)[:128] if isinstance(id, str | int) else None
+    )
 
 
 async def write(raw: asyncpg.Connection, group: Sequence[Push]) -> list[Receipt | LayersError]:
@@ -151,7 +153,11 @@ async def write(raw: asyncpg.Connection, group: Sequence[Push]) -> list[Receipt 
     writer = _Writer(raw, layer, locked)
     outcomes = [await writer.apply(push) for push in group]
     await writer.flush()
-    if layer.stream is Stream.LIVE and writer.growth > 0 and locked.features + writer.growth > MAX_LIVE_FEATURES:
+    if (
+        layer.stream is Stream.LIVE
+        and writer.growth > 0
+        and locked.features + writer.growth > MAX_LIVE_FEATURES
+    ):
         raise TooLarge(
             f"“{layer.name}” would hold more than {MAX_LIVE_FEATURES:,} features; a layer that large is made "
             "with stream “tiled”.",

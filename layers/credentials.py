@@ -12,8 +12,9 @@ import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
-from sqlalchemy import insert, text, update
+from sqlalchemy import insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from layers import tables
@@ -58,7 +59,9 @@ def shown(secret: str) -> str:
 def well_formed(secret: str) -> bool:
     """Whether *secret* could be one of ours: its checksum is right."""
     body, checksum = secret[:-6], secret[-6:]
-    return secret.startswith("cop_") and secret.isascii() and _base62(zlib.crc32(body.encode()), 6) == checksum
+    return (
+        secret.startswith("cop_") and secret.isascii() and _base62(zlib.crc32(body.encode()), 6) == checksum
+    )
 
 
 def hash_of(secret: str) -> bytes:
@@ -115,7 +118,12 @@ async def create_key(
 
 
 async def create_ticket(
-    connection: AsyncConnection, agency: str, scopes: Iterable[Scope], *, name: str = "", lifetime: timedelta = TICKET_LIFETIME
+    connection: AsyncConnection,
+    agency: str,
+    scopes: Iterable[Scope],
+    *,
+    name: str = "",
+    lifetime: timedelta = TICKET_LIFETIME,
 ) -> str:
     """A ticket that opens the page once, for *agency* (a slug) with *scopes*."""
     return await _create(
@@ -143,7 +151,9 @@ async def redeem_ticket(connection: AsyncConnection, ticket: str) -> tuple[str, 
     )
     row = (await connection.execute(spent)).one_or_none()
     if row is None:
-        raise Unauthenticated("This link has been used already or is too old. Ask for a new one.", code="ticket.spent")
+        raise Unauthenticated(
+            "This link has been used already or is too old. Ask for a new one.", code="ticket.spent"
+        )
     ends_at = datetime.now(UTC) + SESSION_LIFETIME
     scopes = [Scope(scope) for scope in row.scopes]
     secret = await _create(
@@ -162,6 +172,27 @@ async def revoke(connection: AsyncConnection, prefix: str, *, agency_id: int | N
         query = query.where(tables.credential.c.agency_id == agency_id)
     if (await connection.execute(query.values(revoked_at=text("clock_timestamp()")))).rowcount == 0:
         raise NotFound("key", prefix)
+
+
+class KeyCard(NamedTuple):
+    """What may be known of a key once it has been shown."""
+
+    prefix: str
+    scopes: list[str]
+    expires_at: datetime
+    revoked_at: datetime | None
+    name: str
+
+
+async def list_keys(connection: AsyncConnection, agency: str) -> list[KeyCard]:
+    """The keys of *agency* (a slug), oldest first, revoked ones too."""
+    key = tables.credential.c
+    query = (
+        select(key.prefix, key.scopes, key.expires_at, key.revoked_at, key.name)
+        .where(key.kind == "key", key.agency_id == (await find_agency(connection, agency)).id)
+        .order_by(key.id)
+    )
+    return [KeyCard(*row) for row in await connection.execute(query)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -205,7 +205,12 @@ async def add_agency(
         raise Invalid(f"“{color[:20]}” is no colour: expected #rrggbb.", code="agency.color")
     await moved_on(connection)
     first = await connection.scalar(select(tables.agency.c.id).limit(1)) is None
-    values = {"slug": _slug(slug, "agency"), "name": name or slug, "color": color.lower(), "host": host or first}
+    values: dict[str, Any] = {
+        "slug": _slug(slug, "agency"),
+        "name": name or slug,
+        "color": color.lower(),
+        "host": host or first,
+    }
     id = await _insert(connection, tables.agency, "agency", slug, **values)
     return Agency(AgencyId(id), **values)
 
@@ -249,12 +254,15 @@ async def add_layer(
     """
     agency_slug, _, slug = name.partition(".")
     _slug(slug, "layer")
-    if kind not in KINDS:
-        raise Invalid(f"“{kind[:40]}” is no kind of layer: expected one of {', '.join(KINDS)}.", code="layer.kind")
-    rules = check_rules(rules or default_rules(kind))
+    rules = rules_of(kind) if rules is None else check_rules(rules)
     await moved_on(connection)
     agency = await find_agency(connection, agency_slug)
-    values = {"kind": kind, "status": Status(status), "title": title or slug, "stream": stream or KINDS[kind].stream}
+    values: dict[str, Any] = {
+        "kind": kind,
+        "status": Status(status),
+        "title": title or slug,
+        "stream": stream or KINDS[kind].stream,
+    }
     stored = _shallow(rules) | {"area": None if rules.area is None else list(rules.area)}
     id = await _insert(
         connection, tables.layer, "layer", name, agency_id=agency.id, name=name, **values, **stored
@@ -262,16 +270,27 @@ async def add_layer(
     return Layer(LayerId(id), LayerName(name), AgencyId(agency.id), rules=rules, **values)
 
 
-def default_rules(kind: str) -> LayerRules:
-    """What a layer of *kind* demands where its owner says nothing."""
-    return LayerRules(stale_after_s=KINDS[kind].stale_after_s, expire_after_s=KINDS[kind].expire_after_s)
+def rules_of(kind: str, **asked: Any) -> LayerRules:
+    """The rules that *asked* names; what it leaves out, or gives as None, is as the kind has it."""
+    if kind not in KINDS:
+        raise Invalid(
+            f"“{kind[:40]}” is no kind of layer: expected one of {', '.join(KINDS)}.", code="layer.kind"
+        )
+    own = {"stale_after_s": KINDS[kind].stale_after_s, "expire_after_s": KINDS[kind].expire_after_s}
+    return check_rules(
+        LayerRules(**own | {name: value for name, value in asked.items() if value is not None})
+    )
 
 
 def check_rules(rules: LayerRules) -> LayerRules:
     """*rules* as given. Raises `Invalid` where a number is out of bounds."""
     checks = {
         "area": rules.area is None
-        or (-180 <= rules.area[0] <= 180 and -180 <= rules.area[2] <= 180 and -90 <= rules.area[1] <= rules.area[3] <= 90),
+        or (
+            -180 <= rules.area[0] <= 180
+            and -180 <= rules.area[2] <= 180
+            and -90 <= rules.area[1] <= rules.area[3] <= 90
+        ),
         "null_island": rules.null_island in ("flag", "refuse"),
         "reach_m": rules.reach_m is None or 0 < rules.reach_m <= 100_000,
         "stale_after_s": 1 <= rules.stale_after_s <= 10**8,
@@ -313,7 +332,11 @@ async def add_operation(
 ) -> Operation:
     """Add an operation, run by *agency* (a slug). Its status is for life."""
     await moved_on(connection)
-    values = {"slug": _slug(slug, "operation"), "title": title or slug, "status": Status(status)}
+    values: dict[str, Any] = {
+        "slug": _slug(slug, "operation"),
+        "title": title or slug,
+        "status": Status(status),
+    }
     owner = AgencyId((await find_agency(connection, agency)).id)
     id = await _insert(connection, tables.operation, "operation", slug, agency_id=owner, **values)
     return Operation(OperationId(id), agency=owner, **values)

@@ -43,7 +43,9 @@ async def read_heads(connection: AsyncConnection) -> Heads:
         FROM policy LEFT JOIN layer ON true
         """
     )
-    layers = {LayerId(row["id"]): Head(row["epoch"], row["revision"]) for row in rows if row["id"] is not None}
+    layers = {
+        LayerId(row["id"]): Head(row["epoch"], row["revision"]) for row in rows if row["id"] is not None
+    }
     return Heads(rows[0]["policy_revision"], layers)
 
 

@@ -138,7 +138,10 @@ class Publisher:
             lane = self._lanes[push.layer.id] = deque()
             self._start(self._drain(push.layer.id, lane))
         elif sum(waiting.count for waiting in lane) > MAX_WAITING:
-            raise Unavailable(f"“{push.layer.name}” has too much waiting to be written; try again in a second.", code="layer.busy")
+            raise Unavailable(
+                f"“{push.layer.name}” has too much waiting to be written; try again in a second.",
+                code="layer.busy",
+            )
         lane.append(push)
         return await push.done
 
@@ -224,7 +227,9 @@ def _refuse(push: Push, allow_empty: bool) -> None:
         )
 
 
-async def _admit(layer: Layer, items: Sequence[Item], rejections: list[Rejection], id: str | None) -> list[Edit]:
+async def _admit(
+    layer: Layer, items: Sequence[Item], rejections: list[Rejection], id: str | None
+) -> list[Edit]:
     """What of *items* may be written; refusals go to *rejections*."""
     if layer.kind == "units" or len(items) < 5:
         return _admit_now(layer, items, rejections, id)
@@ -232,7 +237,9 @@ async def _admit(layer: Layer, items: Sequence[Item], rejections: list[Rejection
     return await asyncio.to_thread(_admit_now, layer, items, rejections, id)
 
 
-def _admit_now(layer: Layer, items: Sequence[Item], rejections: list[Rejection], id: str | None) -> list[Edit]:
+def _admit_now(
+    layer: Layer, items: Sequence[Item], rejections: list[Rejection], id: str | None
+) -> list[Edit]:
     now = datetime.now(UTC)
     edits = []
     for pointer, feature in items:

@@ -109,7 +109,9 @@ ORDER BY id
 LIMIT $5
 """
 
-PAGE_IN_WIDE_BOXES = PAGE_IN_BOXES.replace("cell = ANY($10::bigint[])", "cell IS NOT NULL AND $10::bigint[] IS NULL")
+PAGE_IN_WIDE_BOXES = PAGE_IN_BOXES.replace(
+    "cell = ANY($10::bigint[])", "cell IS NOT NULL AND $10::bigint[] IS NULL"
+)
 
 
 async def read_page(
@@ -165,7 +167,9 @@ class Fix(NamedTuple):
     revision: int
 
 
-async def read_track(connection: AsyncConnection, layer: LayerId, id: str, *, limit: int = 1_000) -> list[Fix]:
+async def read_track(
+    connection: AsyncConnection, layer: LayerId, id: str, *, limit: int = 1_000
+) -> list[Fix]:
     """Where a feature was, oldest first: its newest *limit* observations, the late ones in their place.
 
     Raises `NotFound` when the layer has no such feature now: what has left the picture is history's affair.

@@ -180,7 +180,9 @@ async def put(
     it is a new observation, which keeps a feed without clocks from growing stale.
     """
     columns = [list(column) for column in zip(*edits, strict=True)][:7]
-    rows = await raw.fetch(PUT_COVERED if covers else PUT, layer, *columns, now, revision, actor, repeat_within)
+    rows = await raw.fetch(
+        PUT_COVERED if covers else PUT, layer, *columns, now, revision, actor, repeat_within
+    )
     verdicts = [(Verdict(row["outcome"]), row["revision"]) for row in rows]
     return Written(verdicts, revision + sum(1 for verdict, _ in verdicts if verdict != Verdict.UNCHANGED))
 
@@ -244,9 +246,7 @@ async def keep_only(
     return [row["id"] for row in rows]
 
 
-async def expire(
-    raw: asyncpg.Connection, layer: LayerId, *, revision: int, now: datetime
-) -> list[FeatureId]:
+async def expire(raw: asyncpg.Connection, layer: LayerId, *, revision: int, now: datetime) -> list[FeatureId]:
     """Take away every feature whose `expires_at` has passed, and note when the next one will."""
     rows = await raw.fetch(GONE_EXPIRED, layer, None, now, revision, Why.EXPIRED, "expiry")
     await raw.execute(

@@ -41,7 +41,9 @@ class NewOperation(BaseModel):
 class NewKey(BaseModel):
     """A key to be made."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"agency": "cfd", "scopes": ["publish"]}})
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"example": {"agency": "cfd", "scopes": ["publish"]}}
+    )
 
     agency: str
     scopes: Annotated[list[Scope], Field(min_length=1, max_length=4)]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from dataclasses import fields
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
@@ -11,11 +12,13 @@ from cop.api.requests import check_query
 from cop.api.shapes import collection_body, json_answer, link
 from cop.auth import Access, Accessed, Databased
 from layers import directory
-from layers.kinds import KINDS
 from layers.model import BBox, Layer, LayerRules, Status, Stream
 from layers.query import read_head, read_layer_heads
 
 router = APIRouter(tags=["layers"])
+
+
+RULES = {field.name for field in fields(LayerRules)}
 
 
 class NewLayer(BaseModel):
@@ -23,7 +26,9 @@ class NewLayer(BaseModel):
 
     model_config = ConfigDict(
         extra="forbid",
-        json_schema_extra={"example": {"id": "cfd.units", "kind": "units", "status": "exercise", "title": "Engines"}},
+        json_schema_extra={
+            "example": {"id": "cfd.units", "kind": "units", "status": "exercise", "title": "Engines"}
+        },
     )
 
     id: Annotated[str, Field(max_length=65)]
@@ -33,26 +38,15 @@ class NewLayer(BaseModel):
     stream: Stream | None = None
     repair: bool = False
     area: BBox | None = None
-    null_island: str = "flag"
+    null_island: Literal["flag", "refuse"] = "flag"
     reach_m: float | None = None
     stale_after_s: int | None = None
     expire_after_s: int | None = None
     resolution: int = 9
 
     def rules(self) -> LayerRules:
-        """The rules it asks for; times that it does not state are the kind's."""
-        kind = KINDS.get(self.kind)
-        stale = kind.stale_after_s if kind else 300
-        expire = kind.expire_after_s if kind else None
-        return LayerRules(
-            repair=self.repair,
-            area=self.area,
-            null_island=self.null_island,
-            reach_m=self.reach_m,
-            stale_after_s=stale if self.stale_after_s is None else self.stale_after_s,
-            expire_after_s=expire if self.expire_after_s is None else self.expire_after_s,
-            resolution=self.resolution,
-        )
+        """The rules it asks for; what it does not state is as the kind has it."""
+        return directory.rules_of(self.kind, **self.model_dump(include=RULES))
 
 
 @router.get("/collections")

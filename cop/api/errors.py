@@ -67,7 +67,13 @@ def rejection_body(rejection: Rejection) -> dict[str, Any]:
 
 
 def problem(
-    request: Request, status: int, code: str, detail: str, *, headers: dict[str, str] | None = None, **members: Any
+    request: Request,
+    status: int,
+    code: str,
+    detail: str,
+    *,
+    headers: dict[str, str] | None = None,
+    **members: Any,
 ) -> Response:
     """A problem document; *members* that are None or empty are left out."""
     body = {
@@ -124,9 +130,7 @@ async def on_database_error(request: Request, error: Exception) -> Response:
     """The database is away, restarting or too busy: nothing was acknowledged, the same request may come again."""
     logger.warning("%s %s: database: %s", request.method, request.url.path, type(error).__name__)
     detail = "The database cannot be reached now; nothing was stored. Try again."
-    return problem(
-        request, 503, "database.unavailable", detail, headers={"Retry-After": str(RETRY_AFTER_S)}
-    )
+    return problem(request, 503, "database.unavailable", detail, headers={"Retry-After": str(RETRY_AFTER_S)})
 
 
 async def on_unknown_error(request: Request, error: Exception) -> Response:

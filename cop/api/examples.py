@@ -79,7 +79,9 @@ PUSH_BODY["requestBody"]["content"] |= {
     for type in ("application/x-ndjson", "application/geo+json-seq")
 }
 PATCH_BODY = _body(STATUS_PATCH, "application/merge-patch+json", "application/geo+json")
-PATCH_ONE_BODY = _body({"properties": {"status": "on_scene"}}, "application/merge-patch+json", "application/json")
+PATCH_ONE_BODY = _body(
+    {"properties": {"status": "on_scene"}}, "application/merge-patch+json", "application/json"
+)
 FEATURE_BODY = _body(UNIT, "application/geo+json", "application/json")
 RECEIPT = _answer("The receipt: all of it is committed.", RECEIPT_EXAMPLE, "application/json")
 FEATURES = _answer("A page of features.", SET, "application/geo+json")

@@ -20,7 +20,12 @@ async def livez() -> Response:
 async def readyz(request: Request) -> Response:
     """The database can be reached, its schema is this code's, and the log is being followed."""
     state = request.app.state
-    parts = {"database": False, "schema": False, "log": state.pump.connected, "doorbell": state.pump.bell_connected}
+    parts = {
+        "database": False,
+        "schema": False,
+        "log": state.pump.connected,
+        "doorbell": state.pump.bell_connected,
+    }
     try:
         async with state.database.connect() as connection:
             parts["schema"] = await read_schema(connection) == newest_schema()

@@ -30,10 +30,14 @@ from layers.query import read_feature, read_page, read_track
 
 router = APIRouter(tags=["features"])
 
-Prefer = Annotated[str | None, Header(description="`handling=lenient` takes the good features and names the others.")]
+Prefer = Annotated[
+    str | None, Header(description="`handling=lenient` takes the good features and names the others.")
+]
 Key = Annotated[
     str | None,
-    Header(alias="Idempotency-Key", description="Sending the same body again under the same key changes nothing."),
+    Header(
+        alias="Idempotency-Key", description="Sending the same body again under the same key changes nothing."
+    ),
 ]
 STREAM_BATCH = 500
 
@@ -95,7 +99,9 @@ async def get_track(layer: str, id: str, request: Request, access: Accessed, dat
         "times": [rfc3339(fix.observed_at) for fix in fixes],
         "revisions": [fix.revision for fix in fixes],
     }
-    return geojson(orjson.dumps({"type": "Feature", "id": id, "geometry": geometry, "properties": properties}))
+    return geojson(
+        orjson.dumps({"type": "Feature", "id": id, "geometry": geometry, "properties": properties})
+    )
 
 
 @router.post("/collections/{layer}/items", openapi_extra=examples.PUSH_BODY, responses=examples.RECEIPT)
@@ -135,14 +141,18 @@ async def patch_items(
     return await _push(request, access, access.layer(layer), Mode.PATCH, prefer, key)
 
 
-@router.put("/collections/{layer}/items/{id}", openapi_extra=examples.FEATURE_BODY, responses=examples.RECEIPT)
+@router.put(
+    "/collections/{layer}/items/{id}", openapi_extra=examples.FEATURE_BODY, responses=examples.RECEIPT
+)
 async def put_item(layer: str, id: str, request: Request, access: Accessed, key: Key = None) -> Response:
     """Insert or replace one feature."""
     check_query(request)
     return await _push(request, access, access.layer(layer), Mode.PUT, None, key, id=id)
 
 
-@router.patch("/collections/{layer}/items/{id}", openapi_extra=examples.PATCH_ONE_BODY, responses=examples.RECEIPT)
+@router.patch(
+    "/collections/{layer}/items/{id}", openapi_extra=examples.PATCH_ONE_BODY, responses=examples.RECEIPT
+)
 async def patch_item(layer: str, id: str, request: Request, access: Accessed, key: Key = None) -> Response:
     """Merge into one feature (RFC 7396)."""
     check_query(request)
@@ -185,8 +195,14 @@ async def _push(
     idempotency = None if key is None else Idempotency(key, hashlib.sha256(target + b"\0" + raw).digest())
     try:
         receipt = await _publisher(request).push(
-            access.viewer, layer, items, mode=mode, lenient=lenient, allow_empty=_allows_empty(request),
-            idempotency=idempotency, id=id,
+            access.viewer,
+            layer,
+            items,
+            mode=mode,
+            lenient=lenient,
+            allow_empty=_allows_empty(request),
+            idempotency=idempotency,
+            id=id,
         )
     except PushRejected as error:
         if id is not None and error.rejections[0].code == "feature.not_found":
@@ -210,7 +226,9 @@ async def _push_stream(
     )
 
 
-def _receipt_answer(request: Request, layer: Layer, items: list[tuple[str, object]], receipt: Receipt) -> Response:
+def _receipt_answer(
+    request: Request, layer: Layer, items: list[tuple[str, object]], receipt: Receipt
+) -> Response:
     one = items[0][1] if len(items) == 1 and items[0][0] == "" else None
     if receipt.created == 1 and isinstance(one, dict):
         named = one.get("id") or request.path_params.get("id")

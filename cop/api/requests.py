@@ -28,7 +28,9 @@ def media_type(request: Request) -> str:
     """The body's media type, without parameters. Raises `UnsupportedBody` for a compressed body."""
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding != "identity":
-        raise UnsupportedBody(f"Content-Encoding “{encoding[:40]}” is not taken; send it plain.", code="body.encoding")
+        raise UnsupportedBody(
+            f"Content-Encoding “{encoding[:40]}” is not taken; send it plain.", code="body.encoding"
+        )
     return request.headers.get("content-type", "").split(";")[0].strip().lower()
 
 
@@ -64,7 +66,9 @@ def _refuse_length(request: Request, limit: int) -> None:
 
 
 def _too_large(limit: int) -> TooLarge:
-    return TooLarge(f"The body is larger than {limit:,} bytes. Send several, or NDJSON.", code="body.too_large")
+    return TooLarge(
+        f"The body is larger than {limit:,} bytes. Send several, or NDJSON.", code="body.too_large"
+    )
 
 
 def _too_slow(seconds: float) -> LayersError:
@@ -130,7 +134,9 @@ class Lines:
     def _check(self, line: bytearray) -> None:
         limit = self._settings.max_body_bytes
         if len(line) > limit:
-            raise TooLarge(f"The line is longer than {limit:,} bytes.", pointer=f"/{self._line}", code="body.too_large")
+            raise TooLarge(
+                f"The line is longer than {limit:,} bytes.", pointer=f"/{self._line}", code="body.too_large"
+            )
 
     async def _chunks(self) -> AsyncIterator[bytes]:
         taken = 0
@@ -197,7 +203,9 @@ def parse_datetime(text: str | None) -> tuple[datetime | None, datetime | None]:
         ends[1] = ends[0]
     start, end = ends
     if (start is None and end is None) or (start and end and start > end):
-        raise Invalid("datetime: expected a moment, or from/to with at least one end, in order.", code="query.datetime")
+        raise Invalid(
+            "datetime: expected a moment, or from/to with at least one end, in order.", code="query.datetime"
+        )
     return start, end
 
 

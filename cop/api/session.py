@@ -70,7 +70,9 @@ async def enter(ticket: str, request: Request, database: Databased) -> Response:
         if await _is_in(request, database):
             return RedirectResponse("/", 303)
         return HTMLResponse(_refusal(error.detail), 401)
-    answer = RedirectResponse("/", 303, headers={"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"})
+    answer = RedirectResponse(
+        "/", 303, headers={"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
+    )
     secure = request.app.state.settings.origin.startswith("https://")
     answer.set_cookie(COOKIE, secret, httponly=True, samesite="lax", secure=secure, expires=ends_at, path="/")
     return answer

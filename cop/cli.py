@@ -1,0 +1,299 @@
+"""The command `cop`: serve, administer, push, show the demo. What it does lives elsewhere; here are the words.
+
+The administering commands talk to the database themselves, so they need no key: who may run them on this
+machine may do everything. Elsewhere the HTTP API does the same with a key of scope `admin`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, TypeVar
+
+import typer
+import uvicorn
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from cop.api.requests import parse_bbox
+from cop.embedded import Cluster
+from cop.push import push
+from cop.settings import Settings
+from layers import credentials, directory
+from layers.database import Database, migrate
+from layers.errors import LayersError
+from layers.kinds import KINDS
+from layers.model import Scope, Status, Stream
+
+Result = TypeVar("Result")
+
+app = typer.Typer(
+    help="A live map on which agencies see each other.", no_args_is_help=True, pretty_exceptions_enable=False
+)
+agency_app = typer.Typer(help="Agencies.", no_args_is_help=True)
+operation_app = typer.Typer(
+    help="Operations: named pictures that draw layers together.", no_args_is_help=True
+)
+layer_app = typer.Typer(help="Layers, and with whom they are shared.", no_args_is_help=True)
+key_app = typer.Typer(help="Keys that agencies' systems and planners use.", no_args_is_help=True)
+for name, sub in (
+    ("agency", agency_app),
+    ("operation", operation_app),
+    ("layer", layer_app),
+    ("key", key_app),
+):
+    app.add_typer(sub, name=name)
+app.command("push")(push)
+
+LayerArgument = Annotated[str, typer.Argument(metavar="AGENCY.SLUG", help="The layer's name.")]
+AgencyOption = Annotated[str, typer.Option("--agency", help="The agency's slug.")]
+StatusOption = Annotated[Status, typer.Option("--status", help="For life: actual, exercise or test.")]
+
+
+@contextmanager
+def database_at(settings: Settings) -> Iterator[str]:
+    """The database's address: the one that is set, or the private cluster's, running while the block does."""
+    if settings.database_url:
+        yield settings.database_url
+        return
+    with Cluster.open(settings.data_dir) as cluster:
+        yield cluster.url
+
+
+def _administer(work: Callable[[AsyncConnection], Awaitable[Result]]) -> Result:
+    """Run *work* in one transaction on a database whose schema is up to date."""
+
+    async def run(url: str) -> Result:
+        await migrate(url)
+        database = Database(url, pool_size=1)
+        try:
+            async with database.begin() as connection:
+                return await work(connection)
+        finally:
+            await database.dispose()
+
+    with database_at(Settings.from_environment()) as url:
+        return asyncio.run(run(url))
+
+
+@app.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on (COP_HOST).")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on (COP_PORT).")] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes that serve (COP_WORKERS).")] = None,
+) -> None:
+    """Serve the API, the live stream and the page until Ctrl-C."""
+    settings = Settings.from_environment(host=host, port=port, workers=workers)
+    with database_at(settings) as url:
+        asyncio.run(migrate(url))
+        run_server(settings.model_copy(update={"database_url": url}))
+
+
+def run_server(settings: Settings) -> None:
+    """Run uvicorn until it is told to stop; each worker builds the app from the environment set here."""
+    os.environ |= {
+        "COP_DATABASE_URL": settings.database_url,
+        "COP_HOST": settings.host,
+        "COP_PORT": str(settings.port),
+    }
+    uvicorn.run(
+        "cop.app:create",
+        factory=True,
+        host=settings.host,
+        port=settings.port,
+        workers=settings.workers,
+        log_level=settings.log_level,
+        # The address of a one-time ticket would stand in it.
+        access_log=settings.log_level == "debug",
+        # Compression makes a broadcast several times dearer; a client has nothing long to say.
+        ws="websockets-sansio",
+        ws_per_message_deflate=False,
+        ws_max_size=65_536,
+        timeout_graceful_shutdown=5,
+        server_header=False,
+    )
+
+
+@app.command("migrate")
+def migrate_command() -> None:
+    """Bring the database's schema up to date (serve does it by itself)."""
+    with database_at(Settings.from_environment()) as url:
+        asyncio.run(migrate(url))
+    typer.echo("The schema is up to date.")
+
+
+@app.command()
+def ticket(
+    agency: AgencyOption,
+    scope: Annotated[list[Scope] | None, typer.Option(help="What the page may do; view unless told.")] = None,
+    name: Annotated[str, typer.Option(help="Who it is for, in the audit.")] = "",
+) -> None:
+    """Print a link that opens the page once, within 15 minutes."""
+    scopes = scope or [Scope.VIEW]
+    made = _administer(lambda connection: credentials.create_ticket(connection, agency, scopes, name=name))
+    typer.echo(f"{Settings.from_environment().origin}/enter?ticket={made}")
+
+
+@app.command()
+def demo(
+    port: Annotated[
+        int | None, typer.Option(help="Port to listen on (COP_PORT); the next free one if taken.")
+    ] = None,
+    units: Annotated[int, typer.Option(help="About how many units drive.", min=1)] = 900,
+) -> None:
+    """Exercise “Lakefront Surge”: seven agencies push 900 units, live, until Ctrl-C."""
+    from cop.demo.run import run_demo  # the routing graph's libraries are of no use to the other commands
+
+    sys.exit(run_demo(Settings.from_environment(port=port), units=units))
+
+
+@agency_app.command("add")
+def agency_add(
+    slug: str,
+    name: Annotated[str, typer.Option(help="Its full name.")] = "",
+    color: Annotated[str, typer.Option(help="#rrggbb, as the map draws it.")] = "#4d4d4d",
+    host: Annotated[bool, typer.Option(help="It runs this deployment and may add agencies.")] = False,
+) -> None:
+    """Add an agency. The first one runs the deployment."""
+    _administer(lambda connection: directory.add_agency(connection, slug, name=name, color=color, host=host))
+    typer.echo(f"Added the agency {slug}.")
+
+
+@operation_app.command("add")
+def operation_add(
+    slug: str, agency: AgencyOption, title: str = "", status: StatusOption = Status.ACTUAL
+) -> None:
+    """Add an operation, run by an agency."""
+    _administer(
+        lambda connection: directory.add_operation(
+            connection, slug, agency=agency, title=title, status=status
+        )
+    )
+    typer.echo(f"Added the operation {slug} ({status}).")
+
+
+@operation_app.command("draw")
+def operation_draw(operation: str, layers: Annotated[list[str], typer.Argument(metavar="LAYER…")]) -> None:
+    """Draw layers into an operation: all of them, or none if one does not fit."""
+
+    async def draw(connection: AsyncConnection) -> None:
+        for layer in layers:
+            await directory.draw(connection, operation, layer)
+
+    _administer(draw)
+    typer.echo(f"{operation} draws {', '.join(layers)}.")
+
+
+@layer_app.command("add")
+def layer_add(
+    layer: LayerArgument,
+    kind: Annotated[str, typer.Option(help=f"One of {', '.join(KINDS)}.")],
+    status: StatusOption = Status.ACTUAL,
+    title: str = "",
+    stream: Annotated[
+        Stream | None, typer.Option(help="live, or tiled for more than 100,000 features.")
+    ] = None,
+    repair: Annotated[bool, typer.Option(help="Mend invalid polygons instead of refusing them.")] = False,
+    area: Annotated[str, typer.Option(help="west,south,east,north: refuse features outside.")] = "",
+    null_island: Annotated[str, typer.Option(help="flag or refuse a point at 0, 0.")] = "flag",
+    reach_m: Annotated[float | None, typer.Option(help="Reach of a unit or asset that states none.")] = None,
+    stale_after_s: Annotated[
+        int | None, typer.Option(help="Seconds until a feature counts as stale.")
+    ] = None,
+    expire_after_s: Annotated[
+        int | None, typer.Option(help="Seconds until a feature leaves by itself.")
+    ] = None,
+    resolution: Annotated[int, typer.Option(help="H3 resolution of its coverage.")] = 9,
+) -> None:
+    """Add a layer, shared with nobody."""
+    asked = {"reach_m": reach_m, "stale_after_s": stale_after_s, "expire_after_s": expire_after_s}
+
+    async def add(connection: AsyncConnection) -> None:
+        rules = directory.rules_of(
+            kind,
+            repair=repair,
+            area=parse_bbox(area or None),
+            null_island=null_island,
+            resolution=resolution,
+            **asked,
+        )
+        await directory.add_layer(
+            connection, layer, kind=kind, status=status, title=title, stream=stream, rules=rules
+        )
+
+    _administer(add)
+    typer.echo(f"Added the layer {layer} ({kind}, {status}).")
+
+
+@layer_app.command("share")
+def layer_share(
+    layer: LayerArgument,
+    audience: Annotated[list[str], typer.Option("--with", help="An agency's slug, “all” or “public”.")],
+) -> None:
+    """Share a layer."""
+
+    async def share(connection: AsyncConnection) -> None:
+        for each in audience:
+            await directory.share(connection, layer, each)
+
+    _administer(share)
+    typer.echo(f"{layer} is shared with {', '.join(audience)}.")
+
+
+@layer_app.command("unshare")
+def layer_unshare(
+    layer: LayerArgument,
+    audience: Annotated[list[str], typer.Option("--with", help="An agency's slug, “all” or “public”.")],
+) -> None:
+    """Take a share back; open pages lose the layer at once."""
+
+    async def unshare(connection: AsyncConnection) -> None:
+        for each in audience:
+            await directory.unshare(connection, layer, each)
+
+    _administer(unshare)
+    typer.echo(f"{layer} is no longer shared with {', '.join(audience)}.")
+
+
+@key_app.command("create")
+def key_create(
+    agency: AgencyOption,
+    scope: Annotated[list[Scope], typer.Option(help="May be given several times.")],
+    days: Annotated[int, typer.Option(help="Days until it expires.", min=1, max=3650)] = 365,
+    name: Annotated[str, typer.Option(help="What it is for.")] = "",
+) -> None:
+    """Make a key and show it: this once."""
+    expires_at = datetime.now(UTC) + timedelta(days=days)
+    key = _administer(
+        lambda connection: credentials.create_key(connection, agency, scope, expires_at=expires_at, name=name)
+    )
+    typer.echo(key)
+
+
+@key_app.command("revoke")
+def key_revoke(
+    prefix: Annotated[str, typer.Argument(help="The key's beginning, such as cop_pub_Ab3dE6.")],
+) -> None:
+    """Revoke a key. It stops working at once."""
+    _administer(lambda connection: credentials.revoke(connection, prefix))
+    typer.echo(f"Revoked {prefix}.")
+
+
+@key_app.command("list")
+def key_list(agency: AgencyOption) -> None:
+    """List an agency's keys, by what may be shown of them."""
+    for key in _administer(lambda connection: credentials.list_keys(connection, agency)):
+        state = "revoked" if key.revoked_at else f"expires {key.expires_at:%Y-%m-%d}"
+        typer.echo(f"{key.prefix}…  {' '.join(key.scopes)}  {state}  {key.name}")
+
+
+def main() -> None:
+    """Run the command line; an error of the domain is one line on standard error and exit code 1."""
+    try:
+        app()
+    except LayersError as error:
+        typer.echo(f"cop: {error}", err=True)
+        sys.exit(1)
