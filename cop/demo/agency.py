@@ -19,7 +19,7 @@ from cop.client import Client, ProblemError
 from cop.demo.plot import Plot, incident_feature, zone_features
 from cop.demo.roads import load_ground
 from cop.demo.scenario import PUBLICATIONS, fleet_of, standing, world_of
-from cop.demo.tether import instructions, on_release
+from cop.demo.tether import instructions, on_release, say
 from cop.demo.units import State, Unit, World, at_home, properties, step
 from layers.model import JsonObject, Receipt
 
@@ -211,6 +211,7 @@ def run(assignment: Assignment, stop: threading.Event) -> None:
     with Client(assignment.url, assignment.key) as client:
         agency = Agency(assignment, client)
         agency.begin()
+        say("on the picture")
         while not stop.wait(TICK_S - (time.time() - assignment.started_at_s) % TICK_S):
             try:
                 agency.tick()

@@ -16,9 +16,6 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-GRACE_S = 5.0
-"""From being told to stop until it is done by force."""
-
 
 def instructions() -> dict[str, Any]:
     """What the parent wrote first. Ends the process if the parent died before it had."""
@@ -29,14 +26,20 @@ def instructions() -> dict[str, Any]:
     return told
 
 
-def on_release(stop: Callable[[], None]) -> None:
-    """Call *stop* once the parent lets go or is gone, or on SIGTERM; and end by force `GRACE_S` later."""
+def say(line: str) -> None:
+    """Tell the parent, on standard output."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def on_release(stop: Callable[[], None], *, grace_s: float = 5.0) -> None:
+    """Call *stop* once the parent lets go or is gone, or on SIGTERM; and end by force *grace_s* later."""
 
     def watch() -> None:
         while sys.stdin.buffer.read(4096):
             pass
         stop()
-        time.sleep(GRACE_S)
+        time.sleep(grace_s)
         os._exit(1)
 
     def terminate(number: int, frame: FrameType | None) -> None:

@@ -1,0 +1,164 @@
+"""The service of the exercise as a process: database, agencies, layers and keys, then the whole product.
+
+`run.py` starts it and gets back, as one line of JSON, where it listens and the keys made for this run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import uvicorn
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from cop.app import create_app
+from cop.demo.scenario import HOST, OPERATION, PARTIES, PUBLICATIONS, TITLE, Publication
+from cop.demo.tether import instructions, on_release, say
+from cop.embedded import Cluster
+from cop.settings import Settings
+from layers import tables
+from layers.credentials import create_key, revoke
+from layers.database import Database, migrate
+from layers.directory import (
+    Directory,
+    add_agency,
+    add_layer,
+    add_operation,
+    default_rules,
+    draw,
+    read_directory,
+    share,
+)
+from layers.errors import Conflict, LayersError
+from layers.model import LayerRules, Scope, Status
+
+KEY_NAME = "exercise"
+PORTS_TRIED = 50
+
+
+async def set_up(connection: AsyncConnection) -> dict[str, str]:
+    """Add what the exercise lacks of agencies, layers, shares and its operation; return new keys by name.
+
+    A key `publish` for each agency, under its slug, and the host's key to `view` and `plan`, as `viewer`.
+    Keys of earlier runs are revoked, so none outlives its run for long and none lies on a disk. Raises
+    `Conflict` where another agency runs the deployment.
+    """
+    directory = await read_directory(connection)
+    for agency in directory.agencies.values():
+        if agency.host and agency.slug != HOST:
+            raise Conflict(
+                f"This database belongs to “{agency.slug}”; the exercise wants one of its own: "
+                "unset COP_DATABASE_URL, or choose another COP_DATA_DIR."
+            )
+    known = {agency.slug for agency in directory.agencies.values()}
+    for party in PARTIES:
+        if party.slug not in known:
+            await add_agency(
+                connection, party.slug, name=party.name, color=party.color, host=party.slug == HOST
+            )
+    if OPERATION not in {operation.slug for operation in directory.operations.values()}:
+        await add_operation(connection, OPERATION, agency=HOST, title=TITLE, status=Status.EXERCISE)
+    for publication in PUBLICATIONS:
+        await _add_publication(connection, directory, publication)
+    return await _new_keys(connection)
+
+
+async def _add_publication(
+    connection: AsyncConnection, directory: Directory, publication: Publication
+) -> None:
+    if directory.layer_named(publication.name) is not None:
+        return
+    usual = default_rules(publication.kind)
+    rules = {name: getattr(usual, name) for name in LayerRules.__dataclass_fields__} | publication.rules
+    await add_layer(
+        connection,
+        publication.name,
+        kind=publication.kind,
+        status=Status.EXERCISE,
+        title=publication.title,
+        rules=LayerRules(**rules),
+    )
+    for audience in publication.shared_with:
+        await share(connection, publication.name, audience)
+    await draw(connection, OPERATION, publication.name)
+
+
+async def _new_keys(connection: AsyncConnection) -> dict[str, str]:
+    old = select(tables.credential.c.prefix).where(
+        tables.credential.c.name == KEY_NAME, tables.credential.c.revoked_at.is_(None)
+    )
+    for prefix in (await connection.execute(old)).scalars().all():
+        await revoke(connection, prefix)
+    keys = {
+        party.slug: await create_key(connection, party.slug, [Scope.PUBLISH], name=KEY_NAME)
+        for party in PARTIES
+    }
+    keys["viewer"] = await create_key(connection, HOST, [Scope.VIEW, Scope.PLAN], name=KEY_NAME)
+    return keys
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens on *port*, or on the next one free; on any if *port* is 0."""
+    for candidate in range(port, port + PORTS_TRIED) if port else (0,):
+        try:
+            return socket.create_server((host, candidate), backlog=2048)
+        except OSError as error:
+            refused = error
+    raise refused
+
+
+@contextmanager
+def database_of(settings: Settings) -> Iterator[str]:
+    """The address of the database: the one that is set, or the private cluster, which then runs meanwhile."""
+    if settings.database_url:
+        yield settings.database_url
+    else:
+        with Cluster.open(settings.data_dir) as cluster:
+            yield cluster.url
+
+
+async def _prepare(url: str) -> dict[str, str]:
+    await migrate(url)
+    database = Database(url, pool_size=1)
+    try:
+        async with database.begin() as connection:
+            return await set_up(connection)
+    finally:
+        await database.dispose()
+
+
+def serve(settings: Settings) -> None:
+    """Serve until the parent lets go. Says `{"url", "keys"}` once it listens, or `{"error"}`."""
+    with database_of(settings) as url, listen(settings.host, settings.port) as listener:
+        keys = asyncio.run(_prepare(url))
+        port = listener.getsockname()[1]
+        settings = settings.model_copy(update={"database_url": url, "port": port})
+        config = uvicorn.Config(
+            create_app(settings), log_level=settings.log_level, access_log=False, timeout_graceful_shutdown=3
+        )
+        server = uvicorn.Server(config)
+        on_release(lambda: setattr(server, "should_exit", True), grace_s=90.0)
+        say(json.dumps({"url": settings.origin, "keys": keys}))
+        server.run(sockets=[listener])
+
+
+def main() -> None:
+    """The process."""
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
+    told = instructions()
+    settings = Settings(**told | {"data_dir": Path(told["data_dir"])})
+    try:
+        serve(settings)
+    except LayersError as error:
+        say(json.dumps({"error": error.detail}))
+        raise SystemExit(1) from None
+
+
+if __name__ == "__main__":
+    main()
