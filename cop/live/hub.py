@@ -228,7 +228,8 @@ class Session:
         """The policy is now *directory*'s: take back, at once, what this viewer may no longer see."""
         allowed = self._followed(directory, self._wanted) if self._wanted else {}
         for layer in self._follows.keys() - allowed.keys():
-            self._notify(f"revoked {layer}", wire.revoked(self._follows.pop(layer).name))
+            name = self._follows.pop(layer).name
+            self._notify(f"revoked {name}", wire.revoked(name))
         for layer, name in allowed.items():
             self._follows.setdefault(layer, Follow(layer, name))
         if not self._frame_layers <= {layer.id for layer in self.hub.visible_to(self.viewer)}:
@@ -330,6 +331,9 @@ class Session:
         if wanted is None or directory is None:
             return
         self._wanted, self._asked = wanted, None
+        seen = {layer.name for layer in self.hub.visible_to(self.viewer)}
+        for name in wanted.since.keys() - seen:  # It holds what it could see when it last was here.
+            self._notify(f"revoked {name}", wire.revoked(name))
         before, self._follows = self._follows, {}
         for layer, name in self._followed(directory, wanted).items():
             since, old = wanted.since.get(name), before.get(layer)

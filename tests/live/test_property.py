@@ -1,0 +1,176 @@
+"""Design rule 4, at random: snapshot + frames = a fresh snapshot, for several viewers of two processes."""
+
+from __future__ import annotations
+
+import json
+
+import hypothesis.strategies as st
+from hypothesis import HealthCheck, settings
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from cop.live import hub as hub_module
+from cop.live.interest import sight_of, view_from
+from cop.live.wire import milliseconds
+from layers.model import AgencyId, LayerId, Sharing, Why
+from layers.sharing import visible
+from tests.live.client_model import State, canonical
+from tests.live.world import NOBODY, OTHER, OWN, Viewing, World, point
+
+VIEWS = [
+    None,
+    {"bbox": [-10, -10, 10, 10], "zoom": 3},
+    {"bbox": [0, 0, 4, 4], "zoom": 6},
+    {"bbox": [2, 1, 6, 5], "zoom": 6},
+    {"bbox": [170, -20, -170, 20], "zoom": 3},
+    {"bbox": [3, 3, 3, 3]},
+]
+IDS = st.sampled_from(["a", "b", "c", "d", "e"])
+LIVE = st.sampled_from([LayerId(1), LayerId(2)])
+LNGS = st.one_of(st.sampled_from([-180.0, -175.0, 0.0, 3.0, 179.9, 180.0]), st.floats(-8, 8))
+PLACES = st.builds(point, LNGS, st.floats(-8, 8))
+LINES = st.lists(st.tuples(LNGS, st.floats(-8, 8)), min_size=2, max_size=3).map(
+    lambda positions: {"type": "LineString", "coordinates": [list(each) for each in positions]}
+)
+PROPERTIES = st.fixed_dictionaries(
+    {},
+    optional={
+        "callsign": st.sampled_from(["E1", "É1"]),
+        "heading_deg": st.sampled_from([0, 90, 12.5]),
+        "speed_mps": st.sampled_from([0, 7.25]),
+    },
+)
+SHARINGS = st.sampled_from(
+    [Sharing(), Sharing(public=True), Sharing(everyone=True), Sharing(frozenset({AgencyId(2)}))]
+)
+WHO = st.integers(0, 3)
+
+
+class Streams(RuleBasedStateMachine):
+    """Two processes that lag behind the logs as they please, and four viewers who read as they please."""
+
+    @initialize(room=st.sampled_from([150, 1_000_000]))
+    def begin(self, room: int) -> None:
+        hub_module.FRAME_CHARACTERS = room
+        self.world = World(processes=2)
+        self.seconds = 0
+        hubs = self.world.hubs * 2
+        self.viewings = [
+            Viewing(self.world, hub, who) for hub, who in zip(hubs, [OWN, OTHER, OTHER, NOBODY], strict=True)
+        ]
+        self.sent_view: list[int] = [0] * 4
+        self.views = [VIEWS[0]] * 4
+        for number in range(4):
+            self.subscribe(number, VIEWS[number], None)
+
+    def teardown(self) -> None:
+        hub_module.FRAME_CHARACTERS = 1_000_000
+
+    @rule(layer=LIVE, id_=IDS, place=st.one_of(PLACES, LINES, st.none()), properties=PROPERTIES)
+    def put(self, layer, id_, place, properties) -> None:
+        self.seconds += 1
+        self.world.logs[layer].put(id_, place, seconds=self.seconds, **properties)
+
+    @rule(layer=LIVE, id_=IDS, place=PLACES, heading=st.sampled_from([None, 0, 271.5]), ttl=st.sampled_from([None, 60]))
+    def move(self, layer, id_, place, heading, ttl) -> None:
+        self.seconds += 1
+        course = {} if heading is None else {"heading_deg": heading}
+        self.world.logs[layer].put(id_, place, seconds=self.seconds / 8, expires_s=ttl, callsign="E1", **course)
+
+    @rule(layer=LIVE, id_=IDS, why=st.sampled_from(list(Why)))
+    def gone(self, layer, id_, why) -> None:
+        if id_ in self.world.logs[layer].features:
+            self.world.logs[layer].gone(id_, why)
+
+    @rule(layer=LIVE, id_=IDS)
+    def late(self, layer, id_) -> None:
+        if id_ in self.world.logs[layer].features:
+            self.world.logs[layer].late(id_)
+
+    @rule(layer=LIVE, sharing=SHARINGS)
+    def share(self, layer, sharing) -> None:
+        self.world.share(layer, sharing)
+
+    @rule(process=st.integers(0, 1))
+    def hear_of_policy(self, process) -> None:
+        self.world.hubs[process].judge(self.world.directory)
+
+    @rule(process=st.integers(0, 1), layer=LIVE, steps=st.integers(1, 4))
+    def follow(self, process, layer, steps) -> None:
+        self.world.follow(self.world.hubs[process], layer, steps)
+
+    @rule(process=st.integers(0, 1), layer=LIVE)
+    def load(self, process, layer) -> None:
+        self.world.load(self.world.hubs[process], layer)
+
+    @rule(process=st.integers(0, 1))
+    def tick(self, process) -> None:
+        self.world.tick(self.world.hubs[process])
+
+    @rule(who=WHO, at_most=st.integers(1, 3))
+    def read(self, who, at_most) -> None:
+        self.viewings[who].read(at_most)
+
+    @rule(who=WHO, view=st.sampled_from(VIEWS))
+    def look(self, who, view) -> None:
+        self.views[who] = view
+        self.sent_view[who] += 1
+        self.viewings[who].say("view", view=view, n=self.sent_view[who])
+
+    @rule(who=WHO, view=st.sampled_from(VIEWS), layers=st.sampled_from([None, ["one.units"], ["one.units", "one.zones"]]))
+    def subscribe(self, who, view, layers) -> None:
+        self.views[who] = view
+        self.sent_view[who] += 1
+        only = {} if layers is None else {"layers": layers}
+        self.viewings[who].say("subscribe", view=view, n=self.sent_view[who], **only)
+
+    @rule(who=WHO, process=st.integers(0, 1))
+    def come_back(self, who, process) -> None:
+        viewing = self.viewings[who]
+        viewing.leave()
+        whole = viewing.model.view == self.sent_view[who]
+        since = viewing.model.cursors if whole else {}
+        viewing.connect(self.world.hubs[process])
+        self.sent_view[who] += 1
+        viewing.say("subscribe", view=self.views[who], n=self.sent_view[who], since=since)
+
+    @rule()
+    def settle(self) -> None:
+        """Let everything arrive: then each viewer holds what a fresh subscription would give it, and no more."""
+        for viewing, view in zip(self.viewings, self.views, strict=True):
+            viewing.ticked()
+            self.world.now += hub_module.AHEAD_MS
+            model, session = viewing.ticked(), viewing.session
+            followed = {layer: self.world.directory.layers[layer].name for layer in session._follows}
+            allowed = {layer.id for layer in visible(viewing.viewer, self.world.directory.layers.values())}
+            assert set(followed) <= allowed
+            for layer, name in followed.items():
+                if layer != 3:
+                    assert model.layers[name] == self.truth(layer, view)
+
+    def truth(self, layer: LayerId, view: object) -> dict[str, State]:
+        """What is in view, straight from the layer."""
+        sight = sight_of(view_from(view))
+        return {
+            feature.id: (
+                canonical(json.loads(feature.geometry or "null")),
+                canonical(json.loads(feature.properties)),
+                milliseconds(feature.observed_at),
+                None if feature.expires_at is None else milliseconds(feature.expires_at),
+            )
+            for feature in self.world.logs[layer].features.values()
+            if sight.sees(feature.bbox)
+        }
+
+    @invariant()
+    def nobody_holds_a_layer_that_its_process_knows_to_be_hidden(self) -> None:
+        for viewing in getattr(self, "viewings", ()):
+            viewing_of = {layer.name for layer in viewing.hub.visible_to(viewing.viewer)}
+            session = viewing.session
+            told_all = not (session._notices or session._frame or session._asked)
+            assert not told_all or viewing.model.layers.keys() <= viewing_of
+
+
+Streams.TestCase.settings = settings(
+    max_examples=150, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+)
+TestStreams = Streams.TestCase

@@ -1,0 +1,195 @@
+"""A small world for the pure tests: layers with logs, a directory, and processes that follow them at their pace."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+from cop.live.hub import Hub, Pass, Session
+from cop.live.picture import LayerPicture
+from layers.directory import Directory
+from layers.log import Head
+from layers.model import (
+    PUBLIC,
+    Agency,
+    AgencyId,
+    BBox,
+    Change,
+    Feature,
+    FeatureId,
+    Layer,
+    LayerId,
+    LayerName,
+    Op,
+    Operation,
+    OperationId,
+    Scope,
+    Sharing,
+    Status,
+    Stream,
+    Viewer,
+    Why,
+)
+from tests.live.client_model import ClientModel
+
+NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
+OWN = Viewer(AgencyId(1), frozenset({Scope.VIEW}), "one")
+OTHER = Viewer(AgencyId(2), frozenset({Scope.VIEW}), "two")
+NOBODY = PUBLIC
+
+
+def point(lng: float, lat: float) -> dict[str, Any]:
+    return {"type": "Point", "coordinates": [lng, lat]}
+
+
+def compact(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"))
+
+
+def bbox_of(geometry: dict[str, Any] | None) -> BBox | None:
+    if geometry is None:
+        return None
+    flat = geometry["coordinates"] if geometry["type"] == "Point" else sum(geometry["coordinates"], [])
+    numbers = [number for each in flat for number in (each if isinstance(each, list) else [each])]
+    return min(numbers[::2]), min(numbers[1::2]), max(numbers[::2]), max(numbers[1::2])
+
+
+class Log:
+    """One layer as the database would have it: its head, its features, its changes."""
+
+    def __init__(self) -> None:
+        self.epoch = uuid4()
+        self.features: dict[str, Feature] = {}
+        self.changes: list[Change] = []
+
+    @property
+    def head(self) -> Head:
+        return Head(self.epoch, len(self.changes))
+
+    def put(
+        self,
+        feature_id: str,
+        geometry: dict[str, Any] | None,
+        *,
+        seconds: float = 0,
+        expires_s: int | None = None,
+        **properties: Any,
+    ) -> None:
+        observed = NOON + timedelta(seconds=seconds)
+        expires = None if expires_s is None else observed + timedelta(seconds=expires_s)
+        text = None if geometry is None else compact(geometry)
+        state = (text, bbox_of(geometry), compact(properties), observed, observed, expires)
+        revision = len(self.changes) + 1
+        self.changes.append(Change(revision, FeatureId(feature_id), Op.PUT, None, *state))
+        self.features[feature_id] = Feature(FeatureId(feature_id), *state, revision)
+
+    def gone(self, feature_id: str, why: Why = Why.DELETED) -> None:
+        old = self.features.pop(feature_id)
+        revision = len(self.changes) + 1
+        self.changes.append(Change(revision, old.id, Op.GONE, why, *old[1:7]))
+
+    def late(self, feature_id: str) -> None:
+        old = self.features[feature_id]
+        self.changes.append(Change(len(self.changes) + 1, old.id, Op.LATE, None, *old[1:7]))
+
+
+class World:
+    """Two agencies, two live layers of the first and a tiled one, one operation, and as many processes as asked."""
+
+    def __init__(self, processes: int = 1) -> None:
+        self.now = 1_780_000_000_000
+        self.logs = {LayerId(number): Log() for number in (1, 2, 3)}
+        agencies = {
+            AgencyId(1): Agency(AgencyId(1), "one", "One", "#000001"),
+            AgencyId(2): Agency(AgencyId(2), "two", "Two", "#000002"),
+        }
+        layers = {
+            LayerId(1): _layer(1, "one.units"),
+            LayerId(2): _layer(2, "one.zones"),
+            LayerId(3): _layer(3, "one.tiles", stream=Stream.TILED),
+        }
+        flood = Operation(
+            OperationId(1), "flood", "Flood", Status.ACTUAL, AgencyId(1), (LayerId(1), LayerId(3))
+        )
+        self.directory = Directory(1, agencies, layers, {flood.id: flood})
+        self.hubs = [Hub(clock=lambda: self.now) for _ in range(processes)]
+        for hub in self.hubs:
+            for layer in self.logs:
+                self.load(hub, layer)
+            hub.judge(self.directory)
+
+    def load(self, hub: Hub, layer: LayerId) -> None:
+        log = self.logs[layer]
+        picture = LayerPicture(log.head, tiled=layer == 3)
+        picture.hold(sorted(log.features.values(), key=lambda feature: feature.revision))
+        hub.picture[layer] = picture
+
+    def follow(self, hub: Hub, layer: LayerId, steps: int = 1_000_000) -> None:
+        """Let one process read on in one log, by so many changes."""
+        picture, log = hub.picture[layer], self.logs[layer]
+        if picture.tiled:
+            picture.revision = log.head.revision
+        else:
+            picture.apply(log.changes[picture.revision : picture.revision + steps])
+
+    def share(self, layer: LayerId, sharing: Sharing) -> None:
+        changed = replace(self.directory.layers[layer], sharing=sharing)
+        layers = {**self.directory.layers, layer: changed}
+        self.directory = replace(
+            self.directory, layers=layers, policy_revision=self.directory.policy_revision + 1
+        )
+
+    def catch_up(self, hub: Hub) -> None:
+        """As the pump does: the policy first."""
+        if hub.policy_revision != self.directory.policy_revision:
+            hub.judge(self.directory)
+        for layer in self.logs:
+            self.follow(hub, layer)
+
+    def tick(self, hub: Hub) -> None:
+        self.now += 250
+        hub.tick()
+
+
+def _layer(number: int, name: str, *, stream: Stream = Stream.LIVE) -> Layer:
+    return Layer(LayerId(number), LayerName(name), AgencyId(1), "units", Status.ACTUAL, name, stream)
+
+
+class Viewing:
+    """A viewer with a connection to one process, and its model of what it was sent."""
+
+    def __init__(self, world: World, hub: Hub, viewer: Viewer = OWN) -> None:
+        self.world = world
+        self.viewer = viewer
+        self.model = ClientModel()
+        self.connect(hub)
+
+    def connect(self, hub: Hub) -> None:
+        self.hub = hub
+        self.session: Session = hub.join(Pass(self.viewer))
+
+    def leave(self) -> None:
+        self.hub.leave(self.session)
+
+    def say(self, type_: str, **members: Any) -> None:
+        self.session.receive(compact({"type": type_} | members))
+
+    def read(self, at_most: int = 1_000_000) -> None:
+        """Take what waits, as a socket would."""
+        while at_most and (text := self.session.next_message()) is not None:
+            self.session.sent()
+            self.model.apply(text)
+            at_most -= 1
+
+    def ticked(self) -> ClientModel:
+        """After everything has arrived."""
+        self.world.catch_up(self.hub)
+        while True:
+            before = self.model.frames
+            self.world.tick(self.hub)
+            self.read()
+            if self.model.frames == before:
+                return self.model
