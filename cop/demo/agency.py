@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import threading
 import time
 from collections.abc import Sequence
@@ -227,6 +228,7 @@ def main() -> None:
     assignment = Assignment(**instructions())
     stop = threading.Event()
     on_release(stop.set)
+    signal.signal(signal.SIGTERM, lambda number, frame: stop.set())
     run(assignment, stop)
 
 

@@ -17,6 +17,8 @@ from pathlib import Path
 from types import FrameType
 from typing import IO, Any
 
+import typer
+
 import web
 from cop.client import Client
 from cop.demo.agency import Assignment
@@ -96,7 +98,7 @@ def run_demo(
     *,
     units: int = ALL_UNITS,
     seed: int = 1,
-    say: Callable[[str], None],
+    say: Callable[[str], None] = typer.echo,
 ) -> int:
     """Run the exercise with about *units* units until Ctrl-C or SIGTERM; the exit code.
 

@@ -8,19 +8,19 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
+import signal
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from contextlib import suppress
 from pathlib import Path
 
-import uvicorn
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from cop.app import create_app
+from cop.cli import database_at, run_server
 from cop.demo.scenario import HOST, OPERATION, PARTIES, PUBLICATIONS, TITLE, Publication
 from cop.demo.tether import instructions, on_release, say
-from cop.embedded import Cluster
 from cop.settings import Settings
 from layers import tables
 from layers.credentials import create_key, revoke
@@ -30,13 +30,13 @@ from layers.directory import (
     add_agency,
     add_layer,
     add_operation,
-    default_rules,
     draw,
     read_directory,
+    rules_of,
     share,
 )
-from layers.errors import Conflict, LayersError
-from layers.model import LayerRules, Scope, Status
+from layers.errors import Conflict, LayersError, Unavailable
+from layers.model import Scope, Status
 
 KEY_NAME = "exercise"
 PORTS_TRIED = 50
@@ -74,15 +74,13 @@ async def _add_publication(
 ) -> None:
     if directory.layer_named(publication.name) is not None:
         return
-    usual = default_rules(publication.kind)
-    rules = {name: getattr(usual, name) for name in LayerRules.__dataclass_fields__} | publication.rules
     await add_layer(
         connection,
         publication.name,
         kind=publication.kind,
         status=Status.EXERCISE,
         title=publication.title,
-        rules=LayerRules(**rules),
+        rules=rules_of(publication.kind, **publication.rules),
     )
     for audience in publication.shared_with:
         await share(connection, publication.name, audience)
@@ -103,24 +101,13 @@ async def _new_keys(connection: AsyncConnection) -> dict[str, str]:
     return keys
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens on *port*, or on the next one free; on any if *port* is 0."""
+def free_port(host: str, port: int) -> int:
+    """*port* if it is free, or the next one that is; any if *port* is 0."""
     for candidate in range(port, port + PORTS_TRIED) if port else (0,):
-        try:
-            return socket.create_server((host, candidate), backlog=2048)
-        except OSError as error:
-            refused = error
-    raise refused
-
-
-@contextmanager
-def database_of(settings: Settings) -> Iterator[str]:
-    """The address of the database: the one that is set, or the private cluster, which then runs meanwhile."""
-    if settings.database_url:
-        yield settings.database_url
-    else:
-        with Cluster.open(settings.data_dir) as cluster:
-            yield cluster.url
+        with suppress(OSError), socket.create_server((host, candidate)) as listener:
+            found: int = listener.getsockname()[1]
+            return found
+    raise Unavailable(f"The ports {port} to {port + PORTS_TRIED - 1} are all taken; set COP_PORT to another.")
 
 
 async def _prepare(url: str) -> dict[str, str]:
@@ -134,18 +121,23 @@ async def _prepare(url: str) -> dict[str, str]:
 
 
 def serve(settings: Settings) -> None:
-    """Serve until the parent lets go. Says `{"url", "keys"}` once it listens, or `{"error"}`."""
-    with database_of(settings) as url, listen(settings.host, settings.port) as listener:
+    """Serve until the parent lets go. Says `{"url", "keys"}` before it listens, or `{"error"}`."""
+    with database_at(settings) as url:
         keys = asyncio.run(_prepare(url))
-        port = listener.getsockname()[1]
+        port = free_port(settings.host, settings.port)
         settings = settings.model_copy(update={"database_url": url, "port": port})
-        config = uvicorn.Config(
-            create_app(settings), log_level=settings.log_level, access_log=False, timeout_graceful_shutdown=3
-        )
-        server = uvicorn.Server(config)
-        on_release(lambda: setattr(server, "should_exit", True), grace_s=90.0)
+        # uvicorn repeats the signal that stopped it; it must not end us before the database is closed.
+        signal.signal(signal.SIGTERM, lambda number, frame: None)
+        on_release(_stop_serving, grace_s=30.0)
         say(json.dumps({"url": settings.origin, "keys": keys}))
-        server.run(sockets=[listener])
+        run_server(settings)
+
+
+def _stop_serving() -> None:
+    """Tell uvicorn, again and again: it may only just be starting, and not listen to signals yet."""
+    for _ in range(120):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.5)
 
 
 def main() -> None:

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import sys
 import threading
 import time
 from collections.abc import Callable
-from types import FrameType
 from typing import Any
+
+_stdin = open(0, "rb", buffering=0, closefd=False)  # noqa: SIM115 - no buffer, so no lock at shutdown
 
 
 def instructions() -> dict[str, Any]:
     """What the parent wrote first. Ends the process if the parent died before it had."""
-    line = sys.stdin.buffer.readline()
+    line = _stdin.readline()
     if not line:
         raise SystemExit(0)
     told: dict[str, Any] = json.loads(line)
@@ -33,17 +33,13 @@ def say(line: str) -> None:
 
 
 def on_release(stop: Callable[[], None], *, grace_s: float = 5.0) -> None:
-    """Call *stop* once the parent lets go or is gone, or on SIGTERM; and end by force *grace_s* later."""
+    """Call *stop* once the parent lets go or is gone; *grace_s* later, end the process by force."""
 
     def watch() -> None:
-        while sys.stdin.buffer.read(4096):
+        while _stdin.read(4096):
             pass
         stop()
         time.sleep(grace_s)
         os._exit(1)
 
-    def terminate(number: int, frame: FrameType | None) -> None:
-        stop()
-
-    signal.signal(signal.SIGTERM, terminate)
     threading.Thread(target=watch, name="tether", daemon=True).start()
