@@ -36,11 +36,11 @@ class PageHook(BuildHookInterface[Any]):
 
     def dependencies(self) -> list[str]:
         """Node.js, only when this build is going to need it and PATH has none."""
-        return [NODE_WHEEL] if _is_outdated(self._web) and _npm_in_path() is None else []
+        return [NODE_WHEEL] if is_outdated(self._web) and _npm_in_path() is None else []
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Build the page if it is missing or older than its sources."""
-        if _is_outdated(self._web):
+        if is_outdated(self._web):
             build_page(self._web)
 
     @property
@@ -59,20 +59,22 @@ def run_script(web: Path, name: str) -> str:
     npm = _npm_in_path() or _npm_in_wheel()
     # npm starts its scripts with the `node` it finds first.
     environment = os.environ | {"PATH": f"{Path(npm[0]).parent}{os.pathsep}{os.environ.get('PATH', '')}"}
-    lock = _digest_of([web / "package-lock.json", web / "package.json"])
+    lock = _digest_of(web, [web / "package-lock.json", web / "package.json"])
     installed = web / "node_modules" / ".installed-from"
     if _text(installed) != lock:
         _run([*npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"], web, environment)
+        installed.parent.mkdir(exist_ok=True)
         installed.write_text(lock)
     return _run([*npm, "run", name], web, environment)
 
 
 def digest(web: Path) -> str:
     """A fingerprint of everything the page is built from."""
-    return _digest_of(sorted(_sources(web)))
+    return _digest_of(web, sorted(_sources(web)))
 
 
-def _is_outdated(web: Path) -> bool:
+def is_outdated(web: Path) -> bool:
+    """Whether the page is missing or was built from other sources, and is wanted."""
     if os.environ.get("COP_SKIP_WEB") or not (web / "package.json").exists():
         return False
     return _text(web / "static" / ".built-from") != digest(web)
@@ -84,10 +86,10 @@ def _sources(web: Path) -> Iterator[Path]:
         yield from (Path(folder, name) for name in names if not name.endswith((".py", ".pyc")))
 
 
-def _digest_of(paths: list[Path]) -> str:
+def _digest_of(root: Path, paths: list[Path]) -> str:
     whole = sha256()
     for path in paths:
-        whole.update(f"{path.name}\0{path.stat().st_size}\0".encode())
+        whole.update(f"{path.relative_to(root).as_posix()}\0{path.stat().st_size}\0".encode())
         whole.update(path.read_bytes())
     return whole.hexdigest()
 
