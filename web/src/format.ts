@@ -71,9 +71,10 @@ export function statusOf(properties: Properties): string {
 
 /** Longitude and latitude from what someone typed: `41.88, -87.63` (latitude first, as people say it), with N/S/E/W if they like. */
 export function parseCoordinates(text: string): [lng: number, lat: number] | null {
-  const match = /^\s*([+-]?\d{1,3}(?:\.\d+)?)\s*°?\s*([NSEW])?[\s,;]+([+-]?\d{1,3}(?:\.\d+)?)\s*°?\s*([NSEW])?\s*$/i.exec(
-    text,
-  );
+  const match =
+    /^\s*([+-]?\d{1,3}(?:\.\d+)?)\s*°?\s*([NSEW])?[\s,;]+([+-]?\d{1,3}(?:\.\d+)?)\s*°?\s*([NSEW])?\s*$/i.exec(
+      text,
+    );
   if (!match) return null;
   const [, first, firstSide = "", second, secondSide = ""] = match;
   const signed = (value: string, side: string) => (/[SW]/i.test(side) ? -1 : 1) * Number(value);

@@ -23,7 +23,10 @@ export interface Subscription {
 }
 
 export type LiveEvent =
-  | { kind: "message"; message: Hello | PackedFrame | { type: "revoked"; layer: string } | { type: "forget" } }
+  | {
+      kind: "message";
+      message: Hello | PackedFrame | { type: "revoked"; layer: string } | { type: "forget" };
+    }
   | { kind: "link"; link: Link }
   | { kind: "notice"; code: string; detail: string };
 

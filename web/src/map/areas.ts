@@ -17,7 +17,7 @@ export interface AreaProperties {
 
 /** The shapes that are drawn as fills and outlines. */
 export function areas(layers: Iterable<LayerState>): FeatureCollection {
-  return collect(layers, (layer, feature) =>
+  return collect(layers, (_, feature) =>
     feature.geometry && feature.geometry.type !== "Point" ? [feature.geometry] : [],
   );
 }

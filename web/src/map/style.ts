@@ -159,7 +159,9 @@ function roads(c: Palette, theme: Theme): LayerSpecification[] {
     },
     { id: "motorway", classes: ["motorway"], minzoom: 9, width: [0.8, 9], color: c.motorway, cased: true },
   ];
-  return kinds.flatMap((road) => (road.cased ? [roadLine(road, c, true), roadLine(road, c)] : [roadLine(road, c)]));
+  return kinds.flatMap((road) =>
+    road.cased ? [roadLine(road, c, true), roadLine(road, c)] : [roadLine(road, c)],
+  );
 }
 
 function roadLine(road: Road, c: Palette, casing = false): LayerSpecification {

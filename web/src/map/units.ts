@@ -114,14 +114,7 @@ export class Instances {
   }
 
   /** The part of `set` that a move changes. Called for every move: no objects, no calls that allocate. */
-  move(
-    i: number,
-    lng: number,
-    lat: number,
-    observedAt: number,
-    headingDeg: number,
-    speedMps: number,
-  ): void {
+  move(i: number, lng: number, lat: number, observedAt: number, headingDeg: number, speedMps: number): void {
     const x = mercatorX(lng);
     const y = mercatorY(lat);
     if (this.originX !== this.originX) {
@@ -436,7 +429,8 @@ export class SymbolLayer implements CustomLayerInterface {
 /** `matrix` (column by column) after a shift by x, y; in 64 bits, as 32 would make symbols shake when zoomed in. */
 function shifted(matrix: ArrayLike<number>, x: number, y: number): Float32Array {
   const result = Float32Array.from(matrix);
-  for (let row = 0; row < 4; row++) result[12 + row] = matrix[12 + row]! + matrix[row]! * x + matrix[4 + row]! * y;
+  for (let row = 0; row < 4; row++)
+    result[12 + row] = matrix[12 + row]! + matrix[row]! * x + matrix[4 + row]! * y;
   return result;
 }
 

@@ -1,0 +1,152 @@
+// The page's benchmark: frames that move every unit go through the same worker-side parsing and holding, the same `apply`
+// and the same symbol layer as on the page. `tests/bench/bench_page.py` opens it and reads `window.bench`.
+
+import { Holding, type PackedFrame } from "./holding.ts";
+import { PictureMap } from "./map/picture-map.ts";
+import { apply, EMPTY, type State } from "./state.ts";
+import { type Frame, type Hello, type Move, parse } from "./wire.ts";
+
+const query = new URLSearchParams(location.search);
+const UNITS = Number(query.get("units") ?? 50_000);
+const UPDATES = Number(query.get("updates") ?? 24);
+const WARM_UP = 4;
+const EPOCH = "00000000-0000-4000-8000-000000000000";
+
+/** Mulberry32: small, seeded, the same everywhere. */
+function random(seed: number): () => number {
+  return () => {
+    seed = (seed + 0x6d2b79f5) | 0;
+    let t = Math.imul(seed ^ (seed >>> 15), 1 | seed);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+const next = random(1);
+const round = (value: number) => Math.round(value * 1e6) / 1e6;
+const units = Array.from({ length: UNITS }, (_, i) => ({
+  id: `unit-${i}`,
+  lng: -87.95 + next() * 0.5,
+  lat: 41.65 + next() * 0.4,
+  heading: Math.floor(next() * 360),
+  speed: Math.round(next() * 200) / 10,
+}));
+
+function drive(at: number): Move[] {
+  return units.map((unit) => {
+    unit.lng = round(unit.lng + (Math.sin((unit.heading * Math.PI) / 180) * unit.speed * 0.5) / 83_000);
+    unit.lat = round(unit.lat + (Math.cos((unit.heading * Math.PI) / 180) * unit.speed * 0.5) / 111_000);
+    return [unit.id, unit.lng, unit.lat, at, unit.heading, unit.speed];
+  });
+}
+
+function frame(revision: number, content: object): string {
+  const layers = { "bench.units": { epoch: EPOCH, from: revision - UNITS, to: revision, ...content } };
+  return JSON.stringify({ type: "frame", time: Date.now(), layers });
+}
+
+const hello: Hello = {
+  type: "hello",
+  protocol: "cop.live.v1",
+  server_time: Date.now(),
+  tick_ms: 500,
+  viewer: { agency: null, name: "bench", scopes: [] },
+  agencies: [{ id: "bench", name: "Bench", color: "#0072B2" }],
+  layers: [
+    {
+      id: "bench.units",
+      title: "Units",
+      agency: "bench",
+      kind: "units",
+      status: "test",
+      stream: "live",
+      stale_after_s: 300,
+      epoch: EPOCH,
+    },
+  ],
+  operations: [],
+};
+
+const quantile = (values: number[], q: number) => {
+  const sorted = [...values].sort((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))]!;
+};
+
+async function run(): Promise<object> {
+  const map = new PictureMap(
+    document.getElementById("map")!,
+    "dark",
+    { lng: -87.7, lat: 41.85, zoom: 11 },
+    () => Date.now(),
+    { onPick: () => {}, onHover: () => {}, onCamera: () => {} },
+  );
+  await map.ready;
+  const holding = new Holding();
+  const off: number[] = [];
+  const on: number[] = [];
+  const paint: number[] = [];
+  let state: State = EMPTY;
+
+  // Script of MapLibre's own render, in which the symbols are sent to the graphics card and drawn.
+  const inner = map.map as unknown as { _render(time: number): void };
+  const render = inner._render.bind(map.map);
+  let painting = 0;
+  inner._render = (time) => {
+    const started = performance.now();
+    render(time);
+    painting += performance.now() - started;
+  };
+
+  const receive = (text: string): { packed: PackedFrame; ms: number } => {
+    const started = performance.now();
+    const { packed } = holding.take(parse(text) as Frame);
+    return { packed, ms: performance.now() - started };
+  };
+  const take = (packed: PackedFrame): number => {
+    const started = performance.now();
+    state = apply(state, packed);
+    map.draw(state);
+    return performance.now() - started;
+  };
+
+  state = apply(state, hello);
+  map.draw(state);
+  const properties = { callsign: "U", unit_type: "engine", status: "en_route", heading_deg: 0, speed_mps: 0 };
+  const put = units.map(({ id, lng, lat }) => ({
+    id,
+    geometry: { type: "Point", coordinates: [lng, lat] },
+    properties,
+    observed_at: Date.now(),
+    expires_at: null,
+  }));
+  const first = receive(frame(UNITS, { reset: true, put }));
+  const firstMs = take(first.packed);
+
+  for (let i = 0; i < UPDATES + WARM_UP; i++) {
+    const text = frame((i + 2) * UNITS, { move: drive(Date.now()) });
+    const { packed, ms } = receive(text);
+    await new Promise((resolve) => setTimeout(resolve, 0));
+    painting = 0;
+    const taken = take(packed);
+    await new Promise((resolve) => map.map.once("render", resolve));
+    if (i < WARM_UP) continue;
+    off.push(ms);
+    on.push(taken);
+    paint.push(painting);
+  }
+  const of = (values: number[]) => ({
+    p50: quantile(values, 0.5),
+    p95: quantile(values, 0.95),
+    max: Math.max(...values),
+  });
+  return {
+    units: UNITS,
+    updates: UPDATES,
+    first_ms: firstMs,
+    worker: of(off),
+    page: of(on),
+    render: of(paint),
+  };
+}
+
+(window as unknown as { bench: Promise<object> }).bench = run();

@@ -1,0 +1,237 @@
+// The layers that MapLibre draws between the basemap and the symbols: areas, names, trails, gaps, and tiled layers as
+// vector tiles. Each is a source and its style; `picture-map.ts` gives them their data.
+
+import type {
+  ExpressionSpecification,
+  FilterSpecification,
+  LayerSpecification,
+  SourceSpecification,
+} from "maplibre-gl";
+import type { LayerInfo } from "../wire.ts";
+import { FONT, FONT_BOLD } from "./style.ts";
+import type { Palette } from "./theme.ts";
+
+export const EMPTY_COLLECTION = { type: "FeatureCollection" as const, features: [] };
+
+/** Our GeoJSON sources. */
+export const SOURCES = ["areas", "names", "callsigns", "trail", "hexes", "area-of-interest"] as const;
+export type SourceName = (typeof SOURCES)[number];
+
+/** The basemap's first layer of names: areas go below it, so that streets can still be read. */
+export const BELOW_NAMES = "street-names";
+
+/** Layers drawn below the names of the basemap. */
+export function groundLayers(c: Palette): LayerSpecification[] {
+  const kind = (...kinds: string[]): ExpressionSpecification => ["in", ["get", "kind"], ["literal", kinds]];
+  return [
+    fill("coverage-fill", "areas", kind("coverage"), c.coverage, 0.1),
+    line("coverage-line", "areas", kind("coverage"), c.coverage, 1.5, [1, 2]),
+    fill("zones-fill", "areas", kind("zones"), c.zone, 0.15),
+    line("zones-line", "areas", kind("zones"), c.zone, 2.5, [3, 2]),
+    fill("incidents-fill", "areas", ["all", kind("incidents"), ["!", ["get", "closed"]]], c.incident, 0.2),
+    line("incidents-line", "areas", kind("incidents"), c.incident, 2.5),
+    fill("assets-fill", "areas", kind("assets"), c.text, 0.2),
+    pattern("gap-fill", "hexes", ["==", ["get", "role"], "gap"], "gap-hatch"),
+    line("gap-line", "hexes", ["==", ["get", "role"], "gap"], c.gap, 1),
+    pattern("overlap-fill", "hexes", ["==", ["get", "role"], "overlap"], "overlap-dots"),
+    line("area-line", "area-of-interest", undefined, c.label, 2, [4, 3]),
+  ];
+}
+
+/** Layers drawn above the names of the basemap, below the symbols. */
+export function upperLayers(c: Palette): LayerSpecification[] {
+  const halo = { "text-halo-color": c.halo, "text-halo-width": 1.8 };
+  return [
+    {
+      ...line("trail-line", "trail", ["==", ["geometry-type"], "LineString"], c.trail, 3),
+      layout: { "line-cap": "round", "line-join": "round" },
+    } as LayerSpecification,
+    {
+      id: "trail-points",
+      type: "circle",
+      source: "trail",
+      filter: ["==", ["geometry-type"], "Point"],
+      paint: {
+        "circle-radius": 3.5,
+        "circle-color": c.trail,
+        "circle-stroke-color": c.halo,
+        "circle-stroke-width": 1,
+      },
+    },
+    {
+      id: "area-names",
+      type: "symbol",
+      source: "names",
+      minzoom: 9.5,
+      filter: ["in", ["get", "kind"], ["literal", ["zones", "coverage"]]],
+      layout: {
+        "text-field": ["get", "name"],
+        "text-font": FONT_BOLD,
+        "text-size": 13,
+        "text-max-width": 9,
+        "text-padding": 4,
+      },
+      paint: {
+        "text-color": ["match", ["get", "kind"], "zones", c.zone, c.coverage],
+        ...halo,
+      },
+    },
+    pointNames("asset-names", ["==", ["get", "kind"], "assets"], 13.2, FONT, c.label, c.halo),
+    pointNames("incident-names", ["==", ["get", "kind"], "incidents"], 10.5, FONT_BOLD, c.incident, c.halo),
+    {
+      id: "callsigns",
+      type: "symbol",
+      source: "callsigns",
+      layout: {
+        "text-field": ["get", "name"],
+        "text-font": FONT_BOLD,
+        "text-size": 11.5,
+        "text-variable-anchor": ["top", "bottom", "left", "right"],
+        "text-radial-offset": 1.55,
+        "text-padding": 1,
+        "symbol-sort-key": ["get", "order"],
+      },
+      paint: { "text-color": c.label, ...halo },
+    },
+  ];
+}
+
+function pointNames(
+  id: string,
+  filter: FilterSpecification,
+  minzoom: number,
+  font: string[],
+  color: string,
+  halo: string,
+): LayerSpecification {
+  return {
+    id,
+    type: "symbol",
+    source: "names",
+    filter,
+    minzoom,
+    layout: {
+      "text-field": ["get", "name"],
+      "text-font": font,
+      "text-size": 12,
+      "text-max-width": 10,
+      "text-variable-anchor": ["top", "bottom"],
+      "text-radial-offset": 1.5,
+    },
+    paint: { "text-color": color, "text-halo-color": halo, "text-halo-width": 1.8 },
+  };
+}
+
+function fill(
+  id: string,
+  source: string,
+  filter: FilterSpecification,
+  color: string,
+  opacity: number,
+): LayerSpecification {
+  return { id, type: "fill", source, filter, paint: { "fill-color": color, "fill-opacity": opacity } };
+}
+
+function pattern(id: string, source: string, filter: FilterSpecification, image: string): LayerSpecification {
+  return { id, type: "fill", source, filter, paint: { "fill-pattern": image, "fill-opacity": 0.75 } };
+}
+
+function line(
+  id: string,
+  source: string,
+  filter: FilterSpecification | undefined,
+  color: string,
+  width: number,
+  dashes?: number[],
+): LayerSpecification {
+  return {
+    id,
+    type: "line",
+    source,
+    ...(filter ? { filter } : {}),
+    paint: { "line-color": color, "line-width": width, ...(dashes ? { "line-dasharray": dashes } : {}) },
+  };
+}
+
+/** The source of a tiled layer. Its revision is in the address, so that a change is seen at once and the rest stays cached. */
+export function tileSource(origin: string, layer: LayerInfo, revision: number): SourceSpecification {
+  const path = `/collections/${encodeURIComponent(layer.id)}/tiles/WebMercatorQuad`;
+  return {
+    type: "vector",
+    tiles: [`${origin}${path}/{z}/{y}/{x}?revision=${layer.epoch}-${revision}`],
+    maxzoom: 16,
+  };
+}
+
+/** How a tiled layer is drawn: areas, lines, and symbols named `tile|kind|glyph type|colour` that are drawn on demand. */
+export function tileLayers(layer: LayerInfo, color: string, c: Palette): LayerSpecification[] {
+  const source = `tiles:${layer.id}`;
+  const base = { source, "source-layer": "features" };
+  const type = ["coalesce", ["get", `${layer.kind.replace(/s$/, "")}_type`], ""];
+  return [
+    {
+      ...base,
+      id: `${source}:fill`,
+      type: "fill",
+      filter: ["==", ["geometry-type"], "Polygon"],
+      paint: { "fill-color": color, "fill-opacity": 0.2 },
+    },
+    {
+      ...base,
+      id: `${source}:line`,
+      type: "line",
+      filter: ["!=", ["geometry-type"], "Point"],
+      paint: { "line-color": color, "line-width": 2 },
+    },
+    {
+      ...base,
+      id: `${source}:point`,
+      type: "symbol",
+      filter: ["==", ["geometry-type"], "Point"],
+      layout: {
+        "icon-image": ["concat", `tile|${layer.kind}|`, type, `|${color}`],
+        "icon-size": ["interpolate", ["linear"], ["zoom"], 8, 0.35, 12, 0.6, 15, 1],
+        "icon-allow-overlap": true,
+        "text-field": [
+          "step",
+          ["zoom"],
+          "",
+          15,
+          ["coalesce", ["get", "name"], ["get", "callsign"], ["get", "title"], ""],
+        ],
+        "text-font": FONT,
+        "text-size": 11,
+        "text-optional": true,
+        "text-offset": [0, 1.3],
+        "text-anchor": "top",
+      },
+      paint: { "text-color": c.label, "text-halo-color": c.halo, "text-halo-width": 1.6 },
+    },
+  ] as LayerSpecification[];
+}
+
+/** Patterns for gap and overlap, so that they differ in more than colour. 16 × 16 pixels, drawn at twice the density. */
+export function patternImage(kind: "hatch" | "dots", color: string): ImageData {
+  const side = 16;
+  const canvas = document.createElement("canvas");
+  canvas.width = canvas.height = side;
+  const pen = canvas.getContext("2d")!;
+  pen.fillStyle = pen.strokeStyle = color;
+  pen.globalAlpha = 0.22;
+  pen.fillRect(0, 0, side, side);
+  pen.globalAlpha = 0.9;
+  if (kind === "dots") {
+    pen.beginPath();
+    pen.arc(side / 2, side / 2, 2.6, 0, 7);
+    pen.fill();
+  } else {
+    pen.lineWidth = 2.5;
+    pen.beginPath();
+    for (const shift of [-side, 0, side]) {
+      pen.moveTo(shift, side);
+      pen.lineTo(shift + side, 0);
+    }
+    pen.stroke();
+  }
+  return pen.getImageData(0, 0, side, side);
+}

@@ -1,0 +1,398 @@
+// The page's own state and what can be done with it: ties the live worker, the state, the map and the settings together.
+// The panels read its signals and call its methods; nothing else holds state.
+
+import { batch, computed, effect, signal } from "@preact/signals";
+import type { FeatureCollection } from "geojson";
+import { clockTime, nameOf } from "./format.ts";
+import { analyse, type Analysis, getItem, getTrack, type Item, Refused } from "./http.ts";
+import { interest } from "./interest.ts";
+import type { Link, LiveEvent } from "./live.ts";
+import type { Order } from "./live-worker.ts";
+import { EMPTY_COLLECTION } from "./map/overlays.ts";
+import { type Camera, extent, PictureMap } from "./map/picture-map.ts";
+import { isSame, type Ref } from "./map/symbol-pool.ts";
+import { PALETTE, type Theme } from "./map/theme.ts";
+import { apply, EMPTY, featureById } from "./state.ts";
+import { inDistress, pageStatus, summarize } from "./summary.ts";
+import { read, type Settings, write } from "./url.ts";
+import type { BBox, Geometry, View } from "./wire.ts";
+
+export type Gap =
+  | { phase: "idle" }
+  | { phase: "drawing" }
+  | { phase: "working" }
+  | { phase: "done"; analysis: Analysis }
+  | { phase: "failed"; detail: string };
+
+/** Where the map is before the picture says where to look: the city whose streets we carry. */
+const FIRST_LOOK: Camera = { lng: -87.69, lat: 41.87, zoom: 10 };
+
+/** How often the selected feature's revision and trail are asked for again. */
+const REFRESH_MS = 5000;
+
+export class Page {
+  readonly settings = signal<Settings>(read(location.hash));
+  readonly state = signal(EMPTY);
+  readonly link = signal<Link>({ state: "connecting", heardAt: null, retryAt: null, offset: 0, lag: null });
+  /** The time on the server's clock, ms; ticks once a second. */
+  readonly now = signal(Date.now());
+  readonly hover = signal<{ ref: Ref; x: number; y: number } | null>(null);
+  /** What else lies under the last click. */
+  readonly stack = signal<Ref[]>([]);
+  readonly item = signal<Item | null>(null);
+  readonly gap = signal<Gap>({ phase: "idle" });
+  readonly help = signal(false);
+  readonly searching = signal(0);
+  readonly bounds = signal<BBox | null>(null);
+  readonly notice = signal<string | null>(null);
+  /** Said aloud by screen readers. */
+  readonly announcement = signal("");
+
+  readonly theme = computed<Theme>(() => {
+    const choice = this.settings.value.theme;
+    return choice === "auto" ? (this.#dark.value ? "dark" : "light") : choice;
+  });
+  readonly off = computed(() => new Set(this.settings.value.off));
+  readonly operation = computed(() => {
+    const { operations } = this.state.value;
+    const wanted = this.settings.value.operation;
+    return operations.find((each) => each.id === wanted) ?? operations[0] ?? null;
+  });
+  readonly summary = computed(() => summarize(this.state.peek(), this.now.value));
+  readonly distress = computed(() => inDistress(this.state.peek(), this.now.value));
+  readonly status = computed(() => {
+    this.now.value;
+    return pageStatus(this.state.peek(), this.operation.value?.id ?? null);
+  });
+  readonly live = computed(() => this.link.value.state === "live");
+
+  map!: PictureMap;
+  #worker: Worker;
+  #dark = signal(matchMedia("(prefers-color-scheme: dark)").matches);
+  #placed = false;
+  #view: View | null = null;
+  #drawing: AbortController | null = null;
+
+  constructor() {
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", (event) => {
+      this.#dark.value = event.matches;
+    });
+    this.#worker = new Worker(new URL("./live-worker.ts", import.meta.url), { type: "module" });
+    this.#worker.onmessage = ({ data }: MessageEvent<LiveEvent>) => this.#hear(data);
+  }
+
+  /** Builds the map into `container` and connects. */
+  start(container: HTMLElement): void {
+    const { camera } = this.settings.peek();
+    this.#placed = camera !== null;
+    this.map = new PictureMap(container, this.theme.peek(), camera ?? FIRST_LOOK, () => this.serverNow(), {
+      onPick: (refs) => this.#pick(refs),
+      onHover: (ref, x, y) => {
+        if (ref !== null || this.hover.peek() !== null) this.hover.value = ref && { ref, x, y };
+      },
+      onCamera: (now, byHand) => this.#moved(now, byHand),
+    });
+    this.#order({ do: "start", url: new URL("live", document.baseURI).href.replace(/^http/, "ws") });
+    setInterval(() => (this.now.value = this.serverNow()), 1000);
+    this.#react();
+    void this.map.ready.then(() => {
+      this.bounds.value = this.map.bounds;
+      if (this.settings.peek().area) void this.analyseArea();
+    });
+  }
+
+  serverNow(): number {
+    return Date.now() + this.link.peek().offset;
+  }
+
+  set(change: Partial<Settings>): void {
+    this.settings.value = { ...this.settings.peek(), ...change };
+  }
+
+  select(ref: Ref | null): void {
+    if (isSame(ref, this.settings.peek().selected)) return;
+    batch(() => {
+      this.item.value = null;
+      this.set({ selected: ref, follow: false, trail: ref !== null && this.settings.peek().trail });
+    });
+  }
+
+  /** Selects a feature and brings it into view. */
+  show(ref: Ref): void {
+    this.select(ref);
+    const at = this.map.placeOf(ref);
+    if (at) this.map.goTo(at[0]!, at[1]!);
+  }
+
+  toggle(name: "follow" | "trail" | "table" | "gap"): void {
+    if ((name === "follow" || name === "trail") && !this.settings.peek().selected) return;
+    this.set({ [name]: !this.settings.peek()[name] });
+    if (name === "gap" && !this.settings.peek().gap) this.removeGap();
+  }
+
+  toggleLayers(names: string[], on: boolean): void {
+    const off = new Set(this.settings.peek().off);
+    for (const name of names) on ? off.delete(name) : off.add(name);
+    this.set({ off: [...off] });
+  }
+
+  home(): void {
+    const box = extent(this.state.peek());
+    this.set({ follow: false });
+    if (box) this.map.fit(box);
+  }
+
+  chooseOperation(id: string): void {
+    this.#placed = false;
+    this.set({ operation: id, selected: null, follow: false, off: [] });
+    this.removeGap();
+  }
+
+  retryNow(): void {
+    this.#order({ do: "retry" });
+  }
+
+  /** Esc: ends the innermost thing that is open. */
+  back(): void {
+    const { selected, table, gap } = this.settings.peek();
+    if (this.help.peek()) this.help.value = false;
+    else if (this.gap.peek().phase === "drawing") this.#drawing?.abort();
+    else if (selected) this.select(null);
+    else if (gap) this.toggle("gap");
+    else if (table) this.toggle("table");
+  }
+
+  async drawGapArea(): Promise<void> {
+    this.#drawing?.abort();
+    const drawing = (this.#drawing = new AbortController());
+    this.gap.value = { phase: "drawing" };
+    const { drawArea } = await import("./map/draw-area.ts");
+    const color = PALETTE[this.theme.peek()].label;
+    const geometry = await drawArea(this.map.map, color, drawing.signal);
+    if (drawing.signal.aborted || geometry?.type !== "Polygon") {
+      if (this.#drawing === drawing) this.gap.value = { phase: "idle" };
+      return;
+    }
+    this.set({ area: geometry.coordinates[0]!.slice(0, -1) });
+    await this.analyseArea();
+  }
+
+  async takeView(): Promise<void> {
+    const [west, south, east, north] = this.map.bounds;
+    this.set({ area: [[west, south], [east, south], [east, north], [west, north]] }); // prettier-ignore
+    await this.analyseArea();
+  }
+
+  /** Asks for gaps and overlaps in the area of the settings, and draws the answer. */
+  async analyseArea(): Promise<void> {
+    const { area, atLeast, resolution, gapLayers } = this.settings.peek();
+    if (!area) return;
+    this.#drawing?.abort();
+    const asking = (this.#drawing = new AbortController());
+    this.gap.value = { phase: "working" };
+    const polygon: Geometry = { type: "Polygon", coordinates: [[...area, area[0]!]] };
+    this.map.show("area-of-interest", {
+      type: "FeatureCollection",
+      features: [{ type: "Feature", geometry: polygon, properties: {} }],
+    });
+    try {
+      const layers = gapLayers.length > 0 ? { layers: gapLayers } : {};
+      const question = { area: polygon, at_least: atLeast, resolution, ...layers };
+      const [analysis, { outlines }] = await Promise.all([
+        analyse(question, asking.signal),
+        import("./map/hexes.ts"),
+      ]);
+      const { gap, overlap } = analysis;
+      const hexes: FeatureCollection = {
+        type: "FeatureCollection",
+        features: [
+          ...outlines(gap.cells, gap.cell_count, analysis.resolution, "gap").features,
+          ...outlines(overlap.cells, overlap.cell_count, analysis.resolution, "overlap").features,
+        ],
+      };
+      if (asking.signal.aborted) return;
+      this.map.show("hexes", hexes);
+      this.gap.value = { phase: "done", analysis };
+    } catch (error) {
+      if (asking.signal.aborted) return;
+      const detail = error instanceof Refused ? error.message : "The server could not be reached. Try again.";
+      this.map.show("hexes", EMPTY_COLLECTION);
+      this.gap.value = { phase: "failed", detail };
+    }
+  }
+
+  removeGap(): void {
+    this.#drawing?.abort();
+    this.set({ area: null });
+    this.gap.value = { phase: "idle" };
+    this.map.show("hexes", EMPTY_COLLECTION);
+    this.map.show("area-of-interest", EMPTY_COLLECTION);
+  }
+
+  #order(order: Order): void {
+    this.#worker.postMessage(order);
+  }
+
+  #hear(event: LiveEvent): void {
+    switch (event.kind) {
+      case "link":
+        this.#heardLink(event.link);
+        return;
+      case "notice":
+        this.notice.value = event.detail;
+        return;
+      case "message": {
+        // the map must see every state: each says only what its own message changed
+        const next = apply(this.state.peek(), event.message);
+        this.map.draw(next);
+        this.state.value = next;
+        if (event.message.type === "hello") this.#subscribe();
+        if (event.message.type === "frame" && !this.#placed) this.#place();
+        this.#look();
+      }
+    }
+  }
+
+  #heardLink(link: Link): void {
+    const was = this.link.peek();
+    this.link.value = link;
+    if (was.state === "live" && link.state !== "live") {
+      this.announcement.value = `Connection lost. Not live since ${clockTime(link.heardAt ?? Date.now())}.`;
+    } else if (was.state === "lost" && link.state === "live") this.announcement.value = "Live again.";
+  }
+
+  #subscribe(): void {
+    const operation = this.operation.peek()?.id ?? null;
+    this.#order({ do: "subscribe", subscription: { operation, view: this.#view } });
+  }
+
+  #look(): void {
+    if (!this.#placed) return;
+    let held = 0;
+    for (const layer of this.state.peek().layers.values()) held += layer.slots.size;
+    const view = interest(this.#view, this.map.bounds, this.map.map.getZoom(), held);
+    if (view === this.#view) return;
+    this.#view = view;
+    this.#order({ do: "look", view });
+  }
+
+  /** The first look at a picture whose address says nothing about where: all of its units. */
+  #place(): void {
+    const box = extent(this.state.peek());
+    if (!box) return;
+    this.#placed = true;
+    this.map.fit(box, false);
+  }
+
+  #moved(camera: Camera, byHand: boolean): void {
+    this.bounds.value = this.map.bounds;
+    // before the picture came, nobody chose this camera; it must not pass for a choice in the address
+    if (byHand) this.#placed = true;
+    if (!this.#placed) return;
+    this.set({ camera, ...(byHand ? { follow: false } : {}) });
+    this.#look();
+  }
+
+  /** A second click on the same spot goes on to the next one of what lies there. */
+  #pick(refs: Ref[]): void {
+    if (this.gap.peek().phase === "drawing") return;
+    const at = refs.findIndex((ref) => isSame(ref, this.settings.peek().selected));
+    const next = refs.length > 0 ? refs[(at + 1) % refs.length]! : null;
+    batch(() => {
+      this.stack.value = refs;
+      this.select(next);
+    });
+  }
+
+  /** What follows from the settings, whoever changed them. */
+  #react(): void {
+    effect(() => {
+      const fragment = write(this.settings.value);
+      if (fragment !== location.hash.slice(1)) history.replaceState(null, "", `#${fragment}`);
+    });
+    addEventListener("hashchange", () => {
+      const settings = read(location.hash);
+      const { camera } = settings;
+      this.settings.value = settings;
+      if (camera) this.map.map.jumpTo({ center: [camera.lng, camera.lat], zoom: camera.zoom });
+    });
+    effect(() => {
+      document.documentElement.dataset["theme"] = this.theme.value;
+      this.map.setTheme(this.theme.value);
+    });
+    effect(() => this.map.hide(this.off.value));
+    const operation = computed(() => this.operation.value?.id ?? null);
+    effect(() => {
+      if (operation.value !== null) this.#subscribe();
+    });
+    const selected = computed(() => this.settings.value.selected);
+    effect(() => this.map.select(selected.value));
+    const follow = computed(() => this.settings.value.follow);
+    effect(() => this.map.follow(follow.value));
+    this.#refresh(selected, (ref, signal) => this.#fetchItem(ref, signal));
+    const trailed = computed(() => (this.settings.value.trail ? selected.value : null));
+    this.#refresh(trailed, (ref, signal) => this.#fetchTrail(ref, signal));
+    this.#announceDistress();
+  }
+
+  /** Runs `fetch` for the reference at once and every 5 s, as long as it stays the same. */
+  #refresh(of: { value: Ref | null }, fetch: (ref: Ref | null, signal: AbortSignal) => Promise<void>): void {
+    let before: Ref | null = null;
+    let stop = () => {};
+    effect(() => {
+      const ref = of.value;
+      if (isSame(ref, before)) return;
+      before = ref;
+      stop();
+      const asking = new AbortController();
+      const run = () => void fetch(ref, asking.signal).catch(() => {});
+      const timer = setInterval(run, REFRESH_MS);
+      stop = () => {
+        asking.abort();
+        clearInterval(timer);
+      };
+      run();
+    });
+  }
+
+  async #fetchItem(ref: Ref | null, signal: AbortSignal): Promise<void> {
+    if (!ref) return;
+    const item = await getItem(ref, signal).catch((error) => {
+      if (error instanceof Refused) return null;
+      throw error;
+    });
+    if (!signal.aborted) this.item.value = item;
+  }
+
+  async #fetchTrail(ref: Ref | null, signal: AbortSignal): Promise<void> {
+    if (!ref) return this.map.show("trail", EMPTY_COLLECTION);
+    const { geometry } = await getTrack(ref, signal);
+    if (signal.aborted) return;
+    const points = geometry?.type === "LineString" ? geometry.coordinates : [];
+    const features: FeatureCollection["features"] = points.map((coordinates) => ({
+      type: "Feature",
+      geometry: { type: "Point", coordinates },
+      properties: {},
+    }));
+    if (geometry) features.push({ type: "Feature", geometry, properties: {} });
+    this.map.show("trail", { type: "FeatureCollection", features });
+  }
+
+  #announceDistress(): void {
+    let known = new Set<string>();
+    effect(() => {
+      const now = this.distress.value;
+      const fresh = now.filter(({ ref }) => !known.has(`${ref.layer}/${ref.id}`));
+      known = new Set(now.map(({ ref }) => `${ref.layer}/${ref.id}`));
+      if (fresh.length === 0) return;
+      this.announcement.value = fresh.map(({ name, agency }) => `Distress: ${name}, ${agency}.`).join(" ");
+    });
+  }
+
+  /** What people call a feature, if it is held. */
+  nameOf(ref: Ref): string {
+    const info = this.state.peek().catalogue.get(ref.layer);
+    const feature = featureById(this.state.peek(), ref.layer, ref.id);
+    return info && feature ? nameOf(info.kind, ref.id, feature.properties) : ref.id;
+  }
+}

@@ -1,0 +1,51 @@
+// The whole of the page's layout: map below, panels above, banners on top, and the spoken announcements.
+
+import { useEffect, useRef } from "preact/hooks";
+import type { Page } from "../page.ts";
+import { ExerciseBanner, LinkBanner, NoAccess, Notice } from "./banners.tsx";
+import { Card, HoverName } from "./card.tsx";
+import { DistressList } from "./distress.tsx";
+import { GapPanel } from "./gap-panel.tsx";
+import { Help } from "./help.tsx";
+import { onKey } from "./keys.ts";
+import { LayerPanel } from "./layer-panel.tsx";
+import { UnitTable } from "./table.tsx";
+import { TopBar } from "./top-bar.tsx";
+
+export function App({ page }: { page: Page }) {
+  const map = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    page.start(map.current!);
+    const listen = (event: KeyboardEvent) => onKey(page, event);
+    addEventListener("keydown", listen);
+    return () => removeEventListener("keydown", listen);
+  }, []);
+  return (
+    <div class={`page status-${page.status.value}`} data-link={page.link.value.state}>
+      <header>
+        <ExerciseBanner page={page} />
+        <TopBar page={page} />
+        <LinkBanner page={page} />
+        <Notice page={page} />
+      </header>
+      <main>
+        <div class="map" ref={map} />
+        <div class="left">
+          <LayerPanel page={page} />
+        </div>
+        <div class="right">
+          <DistressList page={page} />
+          <Card page={page} />
+          <GapPanel page={page} />
+        </div>
+        <UnitTable page={page} />
+        <NoAccess page={page} />
+        <HoverName page={page} />
+      </main>
+      <Help page={page} />
+      <div class="spoken" aria-live="assertive" role="status">
+        {page.announcement}
+      </div>
+    </div>
+  );
+}

@@ -1,0 +1,68 @@
+// The help: every key, and what the symbols mean.
+
+import { useEffect, useRef } from "preact/hooks";
+import type { Page } from "../page.ts";
+import { KEYS } from "./keys.ts";
+import { Symbol } from "./symbol.tsx";
+
+const MEANINGS: readonly (readonly [className: string, meaning: string])[] = [
+  ["ring en-route", "yellow ring: dispatched, en route, transporting"],
+  ["ring on-scene", "black ring: on scene"],
+  ["ring distress", "thick red ring, blinking: distress"],
+  ["ring", "no ring: available, returning, out of service (see the card)"],
+  ["ring ageing", "paler: no news for a while"],
+  ["ring stale", "hollow and dashed: stale, the position can't be relied on"],
+];
+
+export function Help({ page }: { page: Page }) {
+  const dialog = useRef<HTMLDialogElement>(null);
+  const open = page.help.value;
+  useEffect(() => {
+    if (open) dialog.current?.showModal();
+    else dialog.current?.close();
+  }, [open]);
+  return (
+    <dialog
+      ref={dialog}
+      class="panel help"
+      aria-labelledby="help-title"
+      onClose={() => (page.help.value = false)}
+    >
+      <h2 id="help-title">Keys</h2>
+      <dl>
+        {KEYS.map(([key, what]) => (
+          <div key={key}>
+            <dt>
+              <kbd>{key}</kbd>
+            </dt>
+            <dd>{what}</dd>
+          </div>
+        ))}
+      </dl>
+      <h2>Symbols</h2>
+      <ul class="legend">
+        <li>
+          <Symbol kind="units" color="#0072b2" of={{ unit_type: "medic" }} /> circle: a unit, in its agency's
+          colour; the nose shows its heading
+        </li>
+        <li>
+          <Symbol kind="incidents" color="#b00020" of={{ incident_type: "fire" }} /> diamond: an incident
+        </li>
+        <li>
+          <Symbol kind="assets" color="#2f4858" of={{ asset_type: "hospital" }} /> square: something that
+          stands
+        </li>
+        {MEANINGS.map(([className, meaning]) => (
+          <li key={className}>
+            <span class={className} aria-hidden="true" /> {meaning}
+          </li>
+        ))}
+      </ul>
+      <p>
+        Every setting is in the address: copy it and the other end sees what you see, as far as it is shared
+        with them.
+      </p>
+      <button onClick={() => (page.help.value = false)}>Close</button>
+    </dialog>
+  );
+}

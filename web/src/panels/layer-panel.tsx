@@ -1,0 +1,75 @@
+// The layers by agency: how many features each holds, how many are stale, and whether it is drawn.
+
+import type { Page } from "../page.ts";
+import type { AgencySummary, LayerSummary } from "../summary.ts";
+import { Symbol } from "./symbol.tsx";
+
+export function LayerPanel({ page }: { page: Page }) {
+  const groups = page.summary.value;
+  if (groups.length === 0) return null;
+  const stale = groups.flatMap(({ layers }) => layers).reduce((sum, layer) => sum + layer.stale, 0);
+  return (
+    <section class="panel layers" aria-labelledby="layers-title">
+      <details open>
+        <summary>
+          <h2 id="layers-title">Layers</h2>
+          <span class="stale-total">{stale > 0 ? `${stale} units stale` : "no unit stale"}</span>
+        </summary>
+        <ul>
+          {groups.map((group) => (
+            <Agency key={group.agency.id} page={page} group={group} />
+          ))}
+        </ul>
+      </details>
+    </section>
+  );
+}
+
+function Agency({ page, group }: { page: Page; group: AgencySummary }) {
+  const names = group.layers.map(({ info }) => info.id);
+  const shown = names.filter((name) => !page.off.value.has(name));
+  return (
+    <li>
+      <label class="agency">
+        <input
+          type="checkbox"
+          checked={shown.length > 0}
+          ref={(box) => {
+            if (box) box.indeterminate = shown.length > 0 && shown.length < names.length;
+          }}
+          onChange={(event) => page.toggleLayers(names, event.currentTarget.checked)}
+        />
+        <span class="swatch" style={{ background: group.agency.color }} />
+        <bdi>{group.agency.name}</bdi>
+        <span class="number">{group.count}</span>
+      </label>
+      <ul>
+        {group.layers.map((layer) => (
+          <Layer key={layer.info.id} page={page} layer={layer} color={group.agency.color} />
+        ))}
+      </ul>
+    </li>
+  );
+}
+
+function Layer({ page, layer, color }: { page: Page; layer: LayerSummary; color: string }) {
+  const { info, count, stale } = layer;
+  return (
+    <li>
+      <label class="layer">
+        <input
+          type="checkbox"
+          checked={!page.off.value.has(info.id)}
+          onChange={(event) => page.toggleLayers([info.id], event.currentTarget.checked)}
+        />
+        <Symbol kind={info.kind} color={color} />
+        <span class="title">
+          <bdi>{info.title || info.id}</bdi>
+          {stale > 0 && <small class="stale">{stale} stale</small>}
+          {info.status !== "actual" && <small class="mark">{info.status}</small>}
+        </span>
+        <span class="number">{count === null ? "tiles" : count}</span>
+      </label>
+    </li>
+  );
+}

@@ -1,0 +1,98 @@
+// The search: a text field and its list of hits, worked by keyboard as a combobox.
+
+import { useEffect, useRef, useState } from "preact/hooks";
+import { coordinates } from "../format.ts";
+import type { Page } from "../page.ts";
+import { type Hit, search } from "../search.ts";
+import { Symbol } from "./symbol.tsx";
+
+export function SearchBox({ page }: { page: Page }) {
+  const input = useRef<HTMLInputElement>(null);
+  const [text, setText] = useState("");
+  const [at, setAt] = useState(0);
+  const [open, setOpen] = useState(false);
+  useEffect(() => {
+    if (page.searching.value > 0) input.current?.focus();
+  }, [page.searching.value]);
+  const hits = open ? search(page.state.peek(), text) : [];
+
+  const close = () => {
+    setOpen(false);
+    setText("");
+    input.current?.blur();
+  };
+  const take = (hit: Hit | undefined) => {
+    if (!hit) return;
+    if (hit.kind === "place") page.map.goTo(hit.lng, hit.lat);
+    else page.show(hit.ref);
+    close();
+  };
+  const onKeyDown = (event: KeyboardEvent) => {
+    if (event.key === "ArrowDown") setAt(Math.min(at + 1, hits.length - 1));
+    else if (event.key === "ArrowUp") setAt(Math.max(at - 1, 0));
+    else if (event.key === "Enter") take(hits[at]);
+    else if (event.key === "Escape") {
+      event.stopPropagation();
+      close();
+      return;
+    } else return;
+    event.preventDefault();
+  };
+
+  return (
+    <search>
+      <input
+        ref={input}
+        type="search"
+        role="combobox"
+        list={undefined}
+        aria-label="Search unit, incident or coordinates"
+        aria-expanded={hits.length > 0}
+        aria-controls="hits"
+        aria-activedescendant={hits.length > 0 ? `hit-${at}` : undefined}
+        placeholder="Search unit, incident, 41.88, -87.63   ( / )"
+        autocomplete="off"
+        spellcheck={false}
+        value={text}
+        onInput={(event) => {
+          setText(event.currentTarget.value);
+          setAt(0);
+          setOpen(true);
+        }}
+        onBlur={() => setTimeout(() => setOpen(false), 150)}
+        onKeyDown={onKeyDown}
+      />
+      {open && text.trim() !== "" && (
+        <ul id="hits" role="listbox" aria-label="Found">
+          {hits.map((hit, i) => (
+            <li
+              key={i}
+              id={`hit-${i}`}
+              role="option"
+              aria-selected={i === at}
+              onMouseDown={(event) => {
+                event.preventDefault();
+                take(hit);
+              }}
+            >
+              <HitLine page={page} hit={hit} />
+            </li>
+          ))}
+          {hits.length === 0 && <li class="none">Nothing of that name in this picture</li>}
+        </ul>
+      )}
+    </search>
+  );
+}
+
+function HitLine({ page, hit }: { page: Page; hit: Hit }) {
+  if (hit.kind === "place") return <>Go to {coordinates(hit.lng, hit.lat)}</>;
+  const state = page.state.peek();
+  const agency = state.catalogue.get(hit.ref.layer)?.agency ?? "";
+  return (
+    <>
+      <Symbol kind={hit.of} color={state.agencies.get(agency)?.color ?? "#4d4d4d"} />
+      <bdi>{hit.name}</bdi> <small>{hit.detail}</small>
+    </>
+  );
+}

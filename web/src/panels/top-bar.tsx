@@ -1,0 +1,87 @@
+// The top bar: which operation, whether it is live, how old the news is, what time it is, and the search.
+
+import { age, clockTime, zoneName } from "../format.ts";
+import type { Page } from "../page.ts";
+import { NEXT_THEME } from "./keys.ts";
+import { SearchBox } from "./search-box.tsx";
+
+export function TopBar({ page }: { page: Page }) {
+  const { theme, table, gap } = page.settings.value;
+  return (
+    <div class="top-bar">
+      <Operation page={page} />
+      <LinkState page={page} />
+      <Clock page={page} />
+      <SearchBox page={page} />
+      <nav aria-label="Tools">
+        <button aria-pressed={gap} onClick={() => page.toggle("gap")} title="Gaps in coverage (g)">
+          Gaps
+        </button>
+        <button aria-pressed={table} onClick={() => page.toggle("table")} title="Table of units in view (v)">
+          Table
+        </button>
+        <button onClick={() => page.home()} title="The whole picture (h)">
+          Home
+        </button>
+        <button onClick={() => page.set({ theme: NEXT_THEME[theme] })} title="Theme (d)">
+          Theme: {theme}
+        </button>
+        <button onClick={() => (page.help.value = true)} title="Keys and symbols (?)">
+          <kbd>?</kbd> Help
+        </button>
+      </nav>
+    </div>
+  );
+}
+
+function Operation({ page }: { page: Page }) {
+  const { operations } = page.state.value;
+  const chosen = page.operation.value;
+  if (chosen === null) return <h1>Common operating picture</h1>;
+  if (operations.length === 1) {
+    return (
+      <h1>
+        <bdi>{chosen.title}</bdi>
+      </h1>
+    );
+  }
+  return (
+    <h1>
+      <select
+        aria-label="Operation"
+        value={chosen.id}
+        onChange={(event) => page.chooseOperation(event.currentTarget.value)}
+      >
+        {operations.map(({ id, title, status }) => (
+          <option key={id} value={id}>
+            {status === "actual" ? title : `${title} (${status})`}
+          </option>
+        ))}
+      </select>
+    </h1>
+  );
+}
+
+function LinkState({ page }: { page: Page }) {
+  const { state, lag, heardAt, offset } = page.link.value;
+  const word = state === "live" ? "LIVE" : state === "lost" ? "NOT LIVE" : "CONNECTING";
+  const silent = heardAt === null ? null : (page.now.value - offset - heardAt) / 1000;
+  return (
+    <p class={`link ${state}`}>
+      <strong>
+        <span aria-hidden="true">{state === "live" ? "●" : "○"}</span> {word}
+      </strong>
+      {lag !== null && <span class="number">lag {(lag / 1000).toFixed(1)} s</span>}
+      {silent !== null && <span class="number wide">heard {age(silent)} ago</span>}
+    </p>
+  );
+}
+
+function Clock({ page }: { page: Page }) {
+  const now = page.now.value;
+  return (
+    <time class="number" dateTime={new Date(now).toISOString()}>
+      {clockTime(now)} {zoneName(now)}
+    </time>
+  );
+}

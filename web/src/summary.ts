@@ -1,0 +1,125 @@
+// What the panels say about the picture as a whole: counts by layer, who is stale, who is in distress, what is in view.
+// Pure; asked for once a second, as ages change without any message.
+
+import { nameOf, statusOf } from "./format.ts";
+import type { Ref } from "./map/symbol-pool.ts";
+import { anchor } from "./map/areas.ts";
+import { typeOf } from "./map/symbols.ts";
+import { ageS, featuresOf, isStale, type State } from "./state.ts";
+import type { AgencyInfo, BBox, Kind, LayerInfo, Status } from "./wire.ts";
+
+export interface LayerSummary {
+  info: LayerInfo;
+  /** Features held; null for a tiled layer, of which only tiles reach the page. */
+  count: number | null;
+  stale: number;
+}
+
+export interface AgencySummary {
+  agency: AgencyInfo;
+  count: number;
+  layers: LayerSummary[];
+}
+
+const KIND_ORDER: Kind[] = ["units", "incidents", "zones", "assets", "coverage"];
+
+/** Layers held, by agency, in the order of their names. */
+export function summarize(state: State, now: number): AgencySummary[] {
+  const groups = new Map<string, AgencySummary>();
+  for (const { info, slots, ...layer } of state.layers.values()) {
+    const tiled = info.stream === "tiled";
+    let stale = 0;
+    for (const each of layer.features) if (each && isStale(each, info, now)) stale++;
+    const agency = state.agencies.get(info.agency) ?? {
+      id: info.agency,
+      name: info.agency,
+      color: "#4d4d4d",
+    };
+    let group = groups.get(agency.id);
+    if (!group) groups.set(agency.id, (group = { agency, count: 0, layers: [] }));
+    group.count += slots.size;
+    group.layers.push({ info, count: tiled ? null : slots.size, stale });
+  }
+  const sorted = [...groups.values()].sort((a, b) => a.agency.name.localeCompare(b.agency.name));
+  for (const { layers } of sorted) {
+    layers.sort(
+      (a, b) =>
+        KIND_ORDER.indexOf(a.info.kind) - KIND_ORDER.indexOf(b.info.kind) ||
+        a.info.id.localeCompare(b.info.id),
+    );
+  }
+  return sorted;
+}
+
+export interface Distress {
+  ref: Ref;
+  name: string;
+  agency: string;
+  ageS: number;
+}
+
+export function inDistress(state: State, now: number): Distress[] {
+  const found: Distress[] = [];
+  for (const layer of state.layers.values()) {
+    if (layer.info.kind !== "units") continue;
+    for (const unit of featuresOf(layer)) {
+      if (unit.properties["status"] !== "distress") continue;
+      found.push({
+        ref: { layer: layer.info.id, id: unit.id },
+        name: nameOf("units", unit.id, unit.properties),
+        agency: state.agencies.get(layer.info.agency)?.name ?? layer.info.agency,
+        ageS: ageS(unit, now),
+      });
+    }
+  }
+  return found;
+}
+
+export interface Row {
+  ref: Ref;
+  name: string;
+  agency: string;
+  type: string;
+  status: string;
+  ageS: number;
+  stale: boolean;
+}
+
+/** The units within `bbox`, of layers that are not `off`; the map's twin as text. */
+export function unitsInView(
+  state: State,
+  off: ReadonlySet<string>,
+  [west, south, east, north]: BBox,
+  now: number,
+): Row[] {
+  const rows: Row[] = [];
+  for (const layer of state.layers.values()) {
+    if (layer.info.kind !== "units" || off.has(layer.info.id)) continue;
+    const agency = state.agencies.get(layer.info.agency)?.name ?? layer.info.agency;
+    for (const unit of featuresOf(layer)) {
+      const at = anchor(unit.geometry);
+      if (!at || at[0]! < west || at[0]! > east || at[1]! < south || at[1]! > north) continue;
+      rows.push({
+        ref: { layer: layer.info.id, id: unit.id },
+        name: nameOf("units", unit.id, unit.properties),
+        agency,
+        type: typeOf("units", unit.properties),
+        status: statusOf(unit.properties),
+        ageS: ageS(unit, now),
+        stale: isStale(unit, layer.info, now),
+      });
+    }
+  }
+  return rows;
+}
+
+/**
+ * What is to be written across the page: the operation's status, or else the least real status of any layer held.
+ * "actual" means that all of it is.
+ */
+export function pageStatus(state: State, operation: string | null): Status {
+  const chosen = state.operations.find((each) => each.id === operation)?.status ?? "actual";
+  if (chosen !== "actual") return chosen;
+  const statuses = new Set([...state.layers.values()].map((layer) => layer.info.status));
+  return statuses.has("exercise") ? "exercise" : statuses.has("test") ? "test" : "actual";
+}
