@@ -87,7 +87,8 @@ class RequestId:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
         if scope["type"] != "http":
-            return await self._app(scope, receive, send)
+            await self._app(scope, receive, send)
+            return
         request_id = scope["request_id"] = secrets.token_hex(8)
 
         async def marked(message: Message) -> None:

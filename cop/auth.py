@@ -80,13 +80,13 @@ def origin_allowed(origin: str | None, host: str | None, allowed: tuple[str, ...
 
 def database_of(request: Request) -> Database:
     """The app's database."""
-    return cast(Database, request.app.state.database)
+    return cast("Database", request.app.state.database)
 
 
 async def access_of(request: Request) -> Access:
     """The `Access` of a request. Raises `Unauthenticated`, or `Forbidden` for a forged cross-site write."""
-    settings = cast(Settings, request.app.state.settings)
-    directories = cast(Directories, request.app.state.directories)
+    settings = cast("Settings", request.app.state.settings)
+    directories = cast("Directories", request.app.state.directories)
     by_cookie = "authorization" not in request.headers and COOKIE in request.cookies
     if by_cookie and request.method not in SAFE_METHODS:
         allowed = (*settings.allowed_origins, settings.origin)

@@ -165,11 +165,13 @@ async def write(raw: asyncpg.Connection, group: Sequence[Push]) -> list[Receipt 
         )
     receipts: list[Receipt | LayersError] = []
     for push, outcome in zip(group, outcomes, strict=True):
-        if isinstance(outcome, Tally):
-            outcome = push.receipt(locked.epoch, outcome)
-            if push.idempotency is not None:
-                await _remember(raw, push, push.idempotency, outcome)
-        receipts.append(outcome)
+        if not isinstance(outcome, Tally):
+            receipts.append(outcome)
+            continue
+        receipt = push.receipt(locked.epoch, outcome)
+        if push.idempotency is not None:
+            await _remember(raw, push, push.idempotency, receipt)
+        receipts.append(receipt)
     return receipts
 
 
@@ -357,5 +359,5 @@ async def _remember(raw: asyncpg.Connection, push: Push, idempotency: Idempotenc
         push.actor,
         idempotency.key,
         idempotency.body_hash,
-        orjson.dumps(asdict(receipt)).decode(),
+        orjson.dumps(asdict(receipt), default=str).decode(),
     )

@@ -1,64 +1,248 @@
-"""Which ground is covered, by whom, how often, and where nobody is: the analysis, and what is stored for it."""
+"""Which ground the features of the picture cover: what is stored for it at write, and what an analysis reads of it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
+import shapely
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from layers.database import driver
 from layers.errors import Invalid, TooLarge
-from layers.hexes import Hexes, HexesError, TooManyCells, disk, fill
-from layers.model import LayerRules
+from layers.gaps import Analysis, Cover, analyse
+from layers.hexes import Hexes, HexesError, TooManyCells, disk, disks, estimate_cells, fill
+from layers.log import Head
+from layers.model import BBox, Layer, LayerName, LayerRules
 
 COVERING = frozenset({"assets", "coverage"})
 """Kinds whose features' hexes are stored at write. Units cover ground too, but move: theirs are made when asked for."""
+ANALYSED = COVERING | {"units"}
+"""Kinds whose features can cover ground."""
 MAX_STORED_CELLS = 10_000_000
 """Cells that one feature may cover: a fill of some 0.2 s. About a million km² at resolution 9."""
+MAX_AREA_CELLS = 5_000_000
+"""Cells of the area of one analysis: half a million km² at resolution 9."""
+MAX_COVERS = 50_000
+"""Features that one analysis reads: a disk for each takes some 6 s."""
+MAX_REACH_M = 100_000.0
+"""The farthest `reach_m` that a kind or a layer may state; so far beyond the area features are looked for."""
+
+Geometry = Mapping[str, Any]
+Scalar = str | float | bool | None
+Where = Mapping[str, Sequence[Scalar]]
+"""By name of a property the values allowed; None stands for “has none”. A list has a value if one of its items is it."""
 
 
 def coverage_of(
-    kind: str, geometry: Mapping[str, Any], properties: Mapping[str, Any], rules: LayerRules
+    kind: str, geometry: Geometry, properties: Mapping[str, Any], rules: LayerRules
 ) -> bytes | None:
     """The hexes that a feature covers, packed, at the layer's resolution; None if it covers no ground.
 
     *geometry* is the GeoJSON geometry as it is placed (in range, split at the antimeridian). Raises `TooLarge`
     (`h3.too_many_cells`) for more than MAX_STORED_CELLS.
     """
-    with _hexes_errors():
-        covered = _ground(kind, geometry, properties, rules, rules.resolution)
-    return None if covered is None else covered.pack()
-
-
-def reach_of(properties: Mapping[str, Any], rules: LayerRules) -> float | None:
-    """How far a feature reaches in metres: its own `reach_m`, else the layer's; None if neither says."""
-    reach_m = properties.get("reach_m")
-    return rules.reach_m if reach_m is None else float(reach_m)
-
-
-def _ground(
-    kind: str, geometry: Mapping[str, Any], properties: Mapping[str, Any], rules: LayerRules, resolution: int
-) -> Hexes | None:
-    """`coverage` covers its polygon; what has a reach, the disk round it, and a site with walls its own ground too."""
-    if kind == "coverage":
-        return fill(geometry, resolution, limit=MAX_STORED_CELLS)
-    reach_m = reach_of(properties, rules)
-    if kind not in ("assets", "units") or reach_m is None:
+    if kind not in COVERING:
         return None
-    lng, lat = center_of(geometry)
-    around = disk(lng, lat, reach_m, resolution)
+    reach_m = properties.get("reach_m")
+    reach_m = rules.reach_m if reach_m is None else float(reach_m)
+    with _hexes_errors():
+        if kind == "coverage":
+            return fill(geometry, rules.resolution, limit=MAX_STORED_CELLS).pack()
+        return None if reach_m is None else _site(geometry, reach_m, rules.resolution).pack()
+
+
+def _site(geometry: Geometry, reach_m: float, resolution: int) -> Hexes:
+    """What an asset covers: the disk round its middle, and the ground it stands on."""
+    middle = shapely.geometry.shape(geometry).envelope.centroid
+    around = disk(middle.x, middle.y, reach_m, resolution)
     return (
         around if geometry["type"] == "Point" else around | fill(geometry, resolution, limit=MAX_STORED_CELLS)
     )
 
 
-def center_of(geometry: Mapping[str, Any]) -> tuple[float, float]:
-    """A Point's longitude and latitude; of a Polygon or MultiPolygon the middle of its first ring's box."""
-    coordinates = geometry["coordinates"]
-    if geometry["type"] == "Point":
-        return coordinates[0], coordinates[1]
-    ring = coordinates[0] if geometry["type"] == "Polygon" else coordinates[0][0]
-    lngs, lats = [position[0] for position in ring], [position[1] for position in ring]
-    return (min(lngs) + max(lngs)) / 2, (min(lats) + max(lats)) / 2
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What one layer brings to an analysis, as it was read: nothing of it is worked out yet."""
+
+    layer: LayerName
+    agency: str
+    kind: str
+    head: Head
+    stored: tuple[bytes, ...]
+    """Packed hexes of the resolution asked for."""
+    points: tuple[tuple[float, float, float], ...]
+    """Longitude, latitude and reach in metres of what has no stored hexes."""
+    shapes: tuple[tuple[str, float | None], ...]
+    """GeoJSON polygons without stored hexes, with their reach."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One analysis, ready to be worked out in another process."""
+
+    area: Geometry
+    resolution: int
+    at_least: int
+    sources: tuple[Source, ...]
+
+
+class Input(NamedTuple):
+    """A layer that an analysis rests on: as of which revision, and how many of its features cover any of the area."""
+
+    layer: LayerName
+    head: Head
+    features: int
+
+
+def check_area(area: Geometry, resolution: int, *, limit: int = MAX_AREA_CELLS) -> int:
+    """The number of cells to expect of *area*, by estimate; `TooLarge` (`h3.too_many_cells`) beyond *limit*."""
+    with _hexes_errors():
+        expected = estimate_cells(area, resolution)
+    if expected > limit:
+        detail = (
+            f"The area has about {expected:,} cells at resolution {resolution}, and the limit is {limit:,}: "
+            "take a smaller area or a coarser resolution."
+        )
+        raise TooLarge(detail, pointer="/area", code="h3.too_many_cells")
+    return expected
+
+
+# Stored hexes carry their resolution in their first byte (see `Hexes.pack`); others are made from the geometry.
+SOURCE = """
+SELECT stored.ranges,
+       CASE WHEN feature.cell IS NOT NULL AND stored.ranges IS NULL THEN ST_X(feature.geometry) END AS lng,
+       CASE WHEN feature.cell IS NOT NULL AND stored.ranges IS NULL THEN ST_Y(feature.geometry) END AS lat,
+       CASE WHEN feature.cell IS NULL AND stored.ranges IS NULL THEN ST_AsGeoJSON(feature.geometry, 7, 0) END AS shape,
+       CASE WHEN jsonb_typeof(feature.properties -> 'reach_m') = 'number'
+            THEN (feature.properties ->> 'reach_m')::float8 END AS reach_m
+FROM feature
+LEFT JOIN coverage AS stored
+    ON stored.layer_id = feature.layer_id AND stored.feature_id = feature.id AND get_byte(stored.ranges, 0) = $2
+WHERE feature.layer_id = $1
+  AND (feature.expires_at IS NULL OR feature.expires_at > now())
+  AND EXISTS (
+      SELECT FROM unnest($3::float8[], $4::float8[], $5::float8[], $6::float8[]) AS box (west, south, east, north)
+      WHERE feature.geometry && ST_MakeEnvelope(west, south, east, north, 4326))
+  AND NOT EXISTS (
+      SELECT FROM jsonb_each($7::jsonb) AS wanted (name, allowed)
+      WHERE NOT EXISTS (
+          SELECT FROM jsonb_array_elements(wanted.allowed) AS one (value)
+          WHERE CASE WHEN one.value = 'null'
+                THEN coalesce(feature.properties -> wanted.name, 'null') = 'null'
+                ELSE feature.properties -> wanted.name @> one.value END))
+LIMIT $8
+"""
+
+
+async def read_sources(
+    connection: AsyncConnection,
+    layers: Sequence[tuple[Layer, str]],
+    area: Geometry,
+    resolution: int,
+    where: Where,
+) -> tuple[Source, ...]:
+    """What each of *layers* (with its agency's slug) holds near *area*, is not expired and meets *where*.
+
+    All of one moment if *connection* is a `Database.snapshot`. Raises `TooLarge` (`coverage.too_many_features`)
+    beyond MAX_COVERS. What the viewer may see is the caller's to have settled.
+    """
+    raw = await driver(connection)
+    sources: list[Source] = []
+    left = MAX_COVERS
+    for layer, agency in layers:
+        head = Head(*await raw.fetchrow("SELECT epoch, revision FROM layer WHERE id = $1", layer.id))
+        boxes = _boxes_near(area, 0.0 if layer.kind == "coverage" else MAX_REACH_M, resolution)
+        sides = [list(side) for side in zip(*boxes, strict=True)]
+        rows = await raw.fetch(SOURCE, layer.id, resolution, *sides, json.dumps(dict(where)), left + 1)
+        left -= len(rows)
+        if left < 0:
+            detail = f"More than {MAX_COVERS:,} features lie near the area: name fewer layers, or filter with “where”."
+            raise TooLarge(detail, code="coverage.too_many_features")
+        sources.append(_source(layer, agency, head, rows))
+    return tuple(sources)
+
+
+def _source(layer: Layer, agency: str, head: Head, rows: Sequence[Any]) -> Source:
+    points, shapes = [], []
+    for _, lng, lat, shape, reach_m in rows:
+        reach = layer.rules.reach_m if reach_m is None else reach_m
+        if lng is not None and reach is not None:
+            points.append((lng, lat, reach))
+        elif shape is not None and (layer.kind == "coverage" or reach is not None):
+            shapes.append((shape, reach))
+    stored = tuple(row["ranges"] for row in rows if row["ranges"] is not None)
+    return Source(layer.name, agency, layer.kind, head, stored, tuple(points), tuple(shapes))
+
+
+def work_out(case: Case) -> tuple[Analysis, list[Input]]:
+    """The analysis of *case* and what it rests on. Pure, and heavy: not for an event loop."""
+    covers: list[Cover] = []
+    inputs: list[Input] = []
+    with _hexes_errors():
+        area = fill(case.area, case.resolution)
+        boxes = _boxes_near(case.area, 0.0, case.resolution)
+        for source in case.sources:
+            near = [ground for ground in _grounds(source, boxes, case.resolution) if ground.touches(area)]
+            covers += [Cover(source.agency, ground) for ground in near]
+            inputs.append(Input(source.layer, source.head, len(near)))
+    return analyse(area, covers, case.at_least), inputs
+
+
+def _grounds(source: Source, boxes: Sequence[BBox], resolution: int) -> Iterator[Hexes]:
+    yield from map(Hexes.unpack, source.stored)
+    if source.points:
+        places = [(lng, lat) for lng, lat, _ in source.points]
+        yield from disks(places, [reach_m for *_, reach_m in source.points], resolution)
+    for shape, reach_m in source.shapes:
+        if source.kind == "coverage":
+            yield _fill_within(shape, boxes, resolution)
+        elif reach_m is not None:
+            yield _site(json.loads(shape), reach_m, resolution)
+
+
+def _fill_within(shape: str, boxes: Sequence[BBox], resolution: int) -> Hexes:
+    """The hexes of a polygon as far as they matter: a county is not filled for the sake of a block."""
+    polygon = shapely.from_geojson(shape)
+    found = Hexes.empty(resolution)
+    for box in boxes:
+        clipped = shapely.clip_by_rect(polygon, *box)
+        if shapely.contains(shapely.box(*box), polygon):
+            return fill(json.loads(shape), resolution)
+        for part in shapely.get_parts(clipped):
+            if part.geom_type == "Polygon" and not part.is_empty:
+                found |= fill(json.loads(shapely.to_geojson(part)), resolution, at_least_one=False)
+    return found
+
+
+def _boxes_near(area: Geometry, margin_m: float, resolution: int) -> list[BBox]:
+    """Boxes that hold all ground within *margin_m* of the cells of *area*, none across the antimeridian."""
+    boxes: list[BBox] = []
+    parts = [area["coordinates"]] if area["type"] == "Polygon" else area["coordinates"]
+    for west, south, east, north in (shapely.Polygon(part[0]).bounds for part in parts):
+        # A cell's centre is at most its longest edge beyond an area smaller than itself.
+        rise = math.degrees((margin_m + 1.5 * _edge_m(resolution)) / 6_371_000)
+        top = max(abs(south), abs(north)) + rise
+        run = 360.0 if top > 89 else rise / math.cos(math.radians(top))
+        south, north = max(south - rise, -90.0), min(north + rise, 90.0)
+        if east - west + 2 * run >= 360:
+            boxes.append((-180.0, south, 180.0, north))
+            continue
+        boxes.append((max(west - run, -180.0), south, min(east + run, 180.0), north))
+        if west - run < -180:
+            boxes.append((west - run + 360, south, 180.0, north))
+        if east + run > 180:
+            boxes.append((-180.0, south, east + run - 360, north))
+    return boxes
+
+
+def _edge_m(resolution: int) -> float:
+    """Mean edge of a cell: 1,281 km at resolution 0, a √7th with each finer one."""
+    return 1_281_256.0 / 7 ** (resolution / 2)
 
 
 @contextmanager

@@ -12,8 +12,8 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import asyncpg
 from alembic import command
 from alembic.config import Config
-from alembic.script import ScriptDirectory
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -100,7 +100,7 @@ class Database:
 async def driver(connection: AsyncConnection) -> asyncpg.Connection:
     """The asyncpg connection below *connection*, in the transaction that `begin` or `snapshot` opened, if any."""
     raw = await connection.get_raw_connection()
-    return cast(asyncpg.Connection, raw.driver_connection)
+    return cast("asyncpg.Connection", raw.driver_connection)
 
 
 def _config(connection: Connection | None = None) -> Config:

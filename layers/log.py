@@ -204,7 +204,7 @@ async def _add_partition(raw: asyncpg.Connection, name: str, start: datetime, en
             DELETE FROM change_other
             WHERE received_at >= '{start:%Y-%m-%d}+00' AND received_at < '{end:%Y-%m-%d}+00' RETURNING *)
         INSERT INTO {name} SELECT * FROM moved
-        """
+        """  # noqa: S608 - of constants only
     )
     await raw.execute(
         f"ALTER TABLE change ATTACH PARTITION {name} "

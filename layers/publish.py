@@ -206,7 +206,7 @@ class _Spooled(Iterable[Sequence[Edit]]):
         self._file.seek(0)
         while True:
             try:
-                yield pickle.load(self._file)
+                yield pickle.load(self._file)  # noqa: S301 - this process wrote it, to a file without a name
             except EOFError:
                 return
 

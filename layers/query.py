@@ -45,7 +45,8 @@ async def read_layer_heads(connection: AsyncConnection, layers: list[LayerId]) -
 
 
 COLUMNS = """
-    id, ST_AsGeoJSON(geometry, 7, 0) AS geometry, properties::text AS properties, observed_at, received_at, expires_at, revision,
+    id, ST_AsGeoJSON(geometry, 7, 0) AS geometry, properties::text AS properties,
+    observed_at, received_at, expires_at, revision,
     ST_XMin(geometry) AS west, ST_YMin(geometry) AS south, ST_XMax(geometry) AS east, ST_YMax(geometry) AS north
 """
 
@@ -68,14 +69,14 @@ async def read_layer(connection: AsyncConnection, layer: LayerId) -> tuple[Head,
     """Every feature of *layer* with the head that they add up to. Use a `Database.snapshot` connection."""
     raw = await driver(connection)
     head = await raw.fetchrow("SELECT epoch, revision FROM layer WHERE id = $1", layer)
-    rows = await raw.fetch(f"SELECT {COLUMNS} FROM feature WHERE layer_id = $1", layer)
+    rows = await raw.fetch(f"SELECT {COLUMNS} FROM feature WHERE layer_id = $1", layer)  # noqa: S608 - of constants only
     return Head(*head), [feature_of(row) for row in rows]
 
 
 async def read_feature(connection: AsyncConnection, layer: LayerId, id: str) -> Feature:
     """One feature as it stands. Raises `NotFound`."""
     row = await (await driver(connection)).fetchrow(
-        f"SELECT {COLUMNS} FROM feature WHERE layer_id = $1 AND id = $2", layer, id
+        f"SELECT {COLUMNS} FROM feature WHERE layer_id = $1 AND id = $2", layer, id  # noqa: S608 - of constants only
     )
     if row is None:
         raise NotFound("feature", id)
@@ -89,7 +90,7 @@ WHERE layer_id = $1 AND id > $2
   AND ($3::timestamptz IS NULL OR observed_at >= $3) AND ($4::timestamptz IS NULL OR observed_at <= $4)
 ORDER BY id
 LIMIT $5
-"""
+"""  # noqa: S608 - of constants only
 
 PAGE_IN_BOXES = f"""
 WITH box AS (
@@ -107,7 +108,7 @@ WHERE layer_id = $1 AND id > $2
   AND EXISTS (SELECT FROM box WHERE ST_Intersects(geometry, shape))
 ORDER BY id
 LIMIT $5
-"""
+"""  # noqa: S608 - of constants only
 
 PAGE_IN_WIDE_BOXES = PAGE_IN_BOXES.replace(
     "cell = ANY($10::bigint[])", "cell IS NOT NULL AND $10::bigint[] IS NULL"

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
+
 from fastapi import APIRouter, Request, Response
 
 from cop.api.shapes import json_answer
 from layers.database import newest_schema, read_schema
 
+logger = logging.getLogger("cop.health")
 router = APIRouter(tags=["service"])
 
 
@@ -30,7 +33,7 @@ async def readyz(request: Request) -> Response:
         async with state.database.connect() as connection:
             parts["schema"] = await read_schema(connection) == newest_schema()
             parts["database"] = True
-    except Exception:  # noqa: BLE001 - whatever it is, the answer is "not ready"
-        pass
+    except Exception as error:  # noqa: BLE001 - whatever it is, the answer is "not ready"
+        logger.warning("not ready: %s: %s", type(error).__name__, error)
     ready = all(parts.values())
     return json_answer({"status": "ready" if ready else "not ready", "parts": parts}, 200 if ready else 503)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,9 @@ from layers.hexes import ranges as rg
 from layers.hexes.ranges import Ranges
 from layers.hexes.ranks import check_resolution
 from layers.hexes.sets import Hexes, check_same
+
+
+Group = TypeVar("Group", bound=Hashable)
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,9 +59,9 @@ def union(sets: Sequence[Hexes], resolution: int) -> Hexes:
     return depth(sets, resolution).at_least(1)
 
 
-def union_by(sets: Sequence[Hexes], resolution: int, groups: Sequence[Hashable]) -> dict[Hashable, Hexes]:
+def union_by(sets: Sequence[Hexes], resolution: int, groups: Sequence[Group]) -> dict[Group, Hexes]:
     """The union of the sets of each group, in order of first appearance."""
-    members: dict[Hashable, list[Hexes]] = {}
+    members: dict[Group, list[Hexes]] = {}
     for hexes, group in zip(sets, groups, strict=True):
         members.setdefault(group, []).append(hexes)
     return {group: union(own, resolution) for group, own in members.items()}

@@ -64,7 +64,7 @@ def _unwrapped(ring: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _turn(ring: NDArray[np.float64]) -> int:
     """How often an unwrapped ring goes round the north pole eastward, or the south pole westward if negative."""
-    return round((ring[-1, 1] - ring[0, 1]) / 360)
+    return round(float(ring[-1, 1] - ring[0, 1]) / 360)
 
 
 def _led_to_pole(ring: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -83,7 +83,8 @@ def _joined(outer: NDArray[np.float64], hole: NDArray[np.float64]) -> NDArray[np
 
 def _moved(ring: NDArray[np.float64], degrees: float) -> NDArray[np.float64]:
     """*ring* turned east by the whole circles nearest to *degrees*."""
-    return ring + np.array([0.0, 360.0 * round(degrees / 360)])
+    moved: NDArray[np.float64] = ring + np.array([0.0, 360.0 * round(degrees / 360)])
+    return moved
 
 
 def _steradians(ring: NDArray[np.float64]) -> float:

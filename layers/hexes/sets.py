@@ -159,6 +159,14 @@ class Hexes:
             )
         return cls(resolution, flat.reshape(-1, 2))
 
+    def touches(self, other: Hexes) -> bool:
+        """Whether the two have any cell in common."""
+        check_same([self, other], self.resolution)
+        few, many = sorted((self.ranges, other.ranges), key=len)
+        at = np.searchsorted(many[:, 1], few[:, 0], side="right")
+        near = at < len(many)
+        return bool((many[at[near], 0] < few[near, 1]).any())
+
     def __contains__(self, cell: int | str) -> bool:
         ids = checked_ids(_as_ids([cell]), self.resolution)
         return bool(rg.position(self.ranges, to_ranks(ids, self.resolution))[0] >= 0)
