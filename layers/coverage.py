@@ -35,7 +35,7 @@ MAX_REACH_M = 100_000.0
 Geometry = Mapping[str, Any]
 Scalar = str | float | bool | None
 Where = Mapping[str, Sequence[Scalar]]
-"""By name of a property the values allowed; None stands for “has none”. A list has a value if one of its items is it."""
+"""By name of a property the values allowed; None stands for “has none”. A list has a value if one item is it."""
 
 
 def coverage_of(
@@ -228,16 +228,21 @@ def _boxes_near(area: Geometry, margin_m: float, resolution: int) -> list[BBox]:
         rise = math.degrees((margin_m + 1.5 * _edge_m(resolution)) / 6_371_000)
         top = max(abs(south), abs(north)) + rise
         run = 360.0 if top > 89 else rise / math.cos(math.radians(top))
-        south, north = max(south - rise, -90.0), min(north + rise, 90.0)
-        if east - west + 2 * run >= 360:
-            boxes.append((-180.0, south, 180.0, north))
-            continue
-        boxes.append((max(west - run, -180.0), south, min(east + run, 180.0), north))
-        if west - run < -180:
-            boxes.append((west - run + 360, south, 180.0, north))
-        if east + run > 180:
-            boxes.append((-180.0, south, east + run - 360, north))
+        low, high = max(south - rise, -90.0), min(north + rise, 90.0)
+        boxes += [(left, low, right, high) for left, right in _spans(west - run, east + run)]
     return boxes
+
+
+def _spans(west: float, east: float) -> list[tuple[float, float]]:
+    """The longitudes from *west* to *east*, which may lie beyond ±180, as spans within."""
+    if east - west >= 360:
+        return [(-180.0, 180.0)]
+    spans = [(max(west, -180.0), min(east, 180.0))]
+    if west < -180:
+        spans.append((west + 360, 180.0))
+    if east > 180:
+        spans.append((-180.0, east - 360))
+    return spans
 
 
 def _edge_m(resolution: int) -> float:

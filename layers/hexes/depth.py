@@ -14,7 +14,6 @@ from layers.hexes.ranges import Ranges
 from layers.hexes.ranks import check_resolution
 from layers.hexes.sets import Hexes, check_same
 
-
 Group = TypeVar("Group", bound=Hashable)
 
 

@@ -1,0 +1,114 @@
+"""A few processes that work out heavy questions, so that the event loop which streams never waits for one."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import asynccontextmanager
+from multiprocessing.process import BaseProcess as ParentProcess
+from typing import TypeVar, TypeVarTuple
+
+from layers.errors import Unavailable
+
+Arguments = TypeVarTuple("Arguments")
+Result = TypeVar("Result")
+
+DEADLINE_S = 30.0
+MAX_WAITING = 16
+"""Questions under way or in line; with the deadline they bound how long the last one waits."""
+
+
+class Analysts:
+    """A pool of processes, started when first needed. Close it with `close`."""
+
+    def __init__(
+        self, *, processes: int | None = None, max_waiting: int = MAX_WAITING, deadline_s: float = DEADLINE_S
+    ) -> None:
+        # Half of the machine: the other half streams.
+        self._processes = processes or max((os.cpu_count() or 2) // 2, 1)
+        self._max_waiting = max_waiting
+        self._deadline_s = deadline_s
+        self._waiting = 0
+        self._pool: ProcessPoolExecutor | None = None
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """A place in line, taken before any work is done for the question. Full: `Unavailable` (`coverage.busy`)."""
+        if self._waiting >= self._max_waiting:
+            raise Unavailable("Too many analyses are under way; try again in a moment.", code="coverage.busy")
+        self._waiting += 1
+        try:
+            yield
+        finally:
+            self._waiting -= 1
+
+    async def run(self, work: Callable[[*Arguments], Result], *args: *Arguments) -> Result:
+        """`work(*args)` in one of the processes; work, arguments and result are pickled. Take a `turn` first.
+
+        Raises what the work raises, and `Unavailable` if it takes longer than the deadline (`coverage.deadline`)
+        or if its process dies (`coverage.broken`); the next question finds a new one.
+        """
+        future = self._started().submit(_within, self._deadline_s, work, args)
+        try:
+            async with asyncio.timeout(self._deadline_s * self._max_waiting):
+                return await asyncio.wrap_future(future)
+        except (_OutOfTime, TimeoutError):
+            detail = (
+                f"The analysis took longer than {self._deadline_s:g} s: take a smaller area, or larger cells."
+            )
+            raise Unavailable(detail, code="coverage.deadline") from None
+        except BrokenProcessPool:
+            self.close()
+            raise Unavailable(
+                "The process that analysed has died; try again.", code="coverage.broken"
+            ) from None
+
+    def close(self) -> None:
+        """Let go of the processes; what they are at is dropped within the deadline."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+            self._pool = None
+
+    def _started(self) -> ProcessPoolExecutor:
+        if self._pool is None:
+            # Spawned, not forked: a fork would copy the event loop, its sockets and its threads' locks.
+            context = multiprocessing.get_context("spawn")
+            self._pool = ProcessPoolExecutor(self._processes, mp_context=context, initializer=_begin)
+        return self._pool
+
+
+class _OutOfTime(Exception):
+    """Raised in the process by its alarm."""
+
+
+def _begin() -> None:
+    """Set up one process: it leaves Ctrl-C to its parent, and goes when its parent is gone, however that ended."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_go_with, args=(parent,), daemon=True).start()
+
+
+def _go_with(parent: ParentProcess) -> None:
+    parent.join()
+    os._exit(1)
+
+
+def _within(deadline_s: float, work: Callable[[*Arguments], Result], args: tuple[*Arguments]) -> Result:
+    """Run *work* under an alarm: a process that nobody waits for any more would hold up all others."""
+
+    def ring(*_: object) -> None:
+        raise _OutOfTime
+
+    signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, deadline_s)
+    try:
+        return work(*args)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
