@@ -44,7 +44,7 @@ LIMITS_MPS = {
 WATER_MPS = 10.0
 LAKE_STEP = 350
 """Tile steps between the nodes laid over open water: about 300 m."""
-FORMAT = 2
+FORMAT = 3
 """Part of the cached file's name: raise it when the way of building changes."""
 
 _METRES_A_DEGREE = 111_195.0
@@ -313,7 +313,14 @@ def _road_lines(tiles: list[tuple[str, str, Any]]) -> _Lines:
     on_the_level = [line for kind, lines in by_class.items() if kind != "motorway" for line in lines]
     junctions = _cut_at_crossings(on_the_level)
     highways = _cut_at_crossings(by_class["motorway"] + by_class["motorway_link"])
-    return _limited(junctions, by_class) + _limited(highways, by_class)
+    return _limited(_without_twins(junctions + highways), by_class)
+
+
+def _without_twins(lines: list[Any]) -> list[Any]:
+    """Ramps are cut once with the streets and once with the motorways: keep one of what came out the same."""
+    import shapely
+
+    return list({shapely.to_wkb(shapely.normalize(line)): line for line in lines}.values())
 
 
 def _limited(pieces: list[Any], by_class: dict[str, list[Any]]) -> _Lines:
