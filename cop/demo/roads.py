@@ -9,7 +9,7 @@ import gzip
 import heapq
 import tempfile
 from bisect import bisect_left, bisect_right
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -44,7 +44,7 @@ LIMITS_MPS = {
 WATER_MPS = 10.0
 LAKE_STEP = 350
 """Tile steps between the nodes laid over open water: about 300 m."""
-FORMAT = 3
+FORMAT = 4
 """Part of the cached file's name: raise it when the way of building changes."""
 
 _METRES_A_DEGREE = 111_195.0
@@ -305,33 +305,29 @@ def _decode(basemap: Path) -> list[tuple[str, str, Any]]:
 
 
 def _road_lines(tiles: list[tuple[str, str, Any]]) -> _Lines:
-    """Streets cut at every crossing. Motorways pass over and under: they join others only where they end."""
+    """Streets cut at every crossing. Motorways pass over and under: they join others only by their ramps."""
+    import shapely
+
     by_class: dict[str, list[Any]] = defaultdict(list)
     for layer, kind, shape in tiles:
         if layer == "road" and kind in LIMITS_MPS:
             by_class[kind] += _linestrings(shape)
     on_the_level = [line for kind, lines in by_class.items() if kind != "motorway" for line in lines]
-    junctions = _cut_at_crossings(on_the_level)
-    highways = _cut_at_crossings(by_class["motorway"] + by_class["motorway_link"])
-    return _limited(_without_twins(junctions + highways), by_class)
+    highways = by_class["motorway"] + by_class["motorway_link"]
+    pieces = _classed(_cut_at_crossings(on_the_level), by_class)
+    # The ramps are among the streets already; here they only cut the motorways where they leave them.
+    pieces += [each for each in _classed(_cut_at_crossings(highways), by_class) if each[1] == "motorway"]
+    return [(shapely.get_coordinates(piece), LIMITS_MPS[kind]) for piece, kind in pieces]
 
 
-def _without_twins(lines: list[Any]) -> list[Any]:
-    """Ramps are cut once with the streets and once with the motorways: keep one of what came out the same."""
+def _classed(pieces: list[Any], by_class: dict[str, list[Any]]) -> list[tuple[Any, str]]:
+    """Each piece with the class of the road that it was cut from: the one nearest its middle."""
     import shapely
 
-    return list({shapely.to_wkb(shapely.normalize(line)): line for line in lines}.values())
-
-
-def _limited(pieces: list[Any], by_class: dict[str, list[Any]]) -> _Lines:
-    """Each piece with the limit of the road that it was cut from: the one nearest its middle."""
-    import shapely
-
-    sources = [(line, LIMITS_MPS[kind]) for kind, lines in by_class.items() for line in lines]
+    sources = [(line, kind) for kind, lines in by_class.items() for line in lines]
     tree = shapely.STRtree([line for line, _ in sources])
     middles = [shapely.line_interpolate_point(piece, 0.5, normalized=True) for piece in pieces]
-    nearest = tree.nearest(middles)
-    return [(shapely.get_coordinates(piece), sources[i][1]) for piece, i in zip(pieces, nearest, strict=True)]
+    return [(piece, sources[i][1]) for piece, i in zip(pieces, tree.nearest(middles), strict=True)]
 
 
 def _water_lines(tiles: list[tuple[str, str, Any]]) -> _Lines:
@@ -383,7 +379,7 @@ def _arrays(lines: _Lines) -> dict[str, npt.NDArray[Any]]:
     ]
     shapes = [_degrees(line) for line, _ in lines]
     lengths = [sum(distance_m(a, b) for a, b in pairwise(map(tuple, shape))) for shape in shapes]
-    kept = _in_large_components(ends, lengths, len(index))
+    kept = _without_stubs(_in_large_components(ends, lengths, len(index)), ends, lengths)
     used = sorted({end for edge in kept for end in ends[edge]})
     renumbered = {node: number for number, node in enumerate(used)}
     places = _degrees(np.array(list(index)))
@@ -395,6 +391,16 @@ def _arrays(lines: _Lines) -> dict[str, npt.NDArray[Any]]:
         "offsets": np.array([0, *accumulate(len(shapes[edge]) for edge in kept)]),
         "points": np.concatenate([shapes[edge] for edge in kept]),
     }
+
+
+def _without_stubs(
+    edges: list[int], ends: list[tuple[int, ...]], lengths_m: list[float], below_m: float = 12.0
+) -> list[int]:
+    """*edges* without dead ends of a few metres: lines that overshoot a crossing, where nobody would turn."""
+    degrees_of = Counter(end for edge in edges for end in ends[edge])
+    return [
+        edge for edge in edges if lengths_m[edge] >= below_m or all(degrees_of[end] > 1 for end in ends[edge])
+    ]
 
 
 def _in_large_components(
