@@ -70,11 +70,19 @@ class Streams(RuleBasedStateMachine):
         self.seconds += 1
         self.world.logs[layer].put(id_, place, seconds=self.seconds, **properties)
 
-    @rule(layer=LIVE, id_=IDS, place=PLACES, heading=st.sampled_from([None, 0, 271.5]), ttl=st.sampled_from([None, 60]))
+    @rule(
+        layer=LIVE,
+        id_=IDS,
+        place=PLACES,
+        heading=st.sampled_from([None, 0, 271.5]),
+        ttl=st.sampled_from([None, 60]),
+    )
     def move(self, layer, id_, place, heading, ttl) -> None:
         self.seconds += 1
         course = {} if heading is None else {"heading_deg": heading}
-        self.world.logs[layer].put(id_, place, seconds=self.seconds / 8, expires_s=ttl, callsign="E1", **course)
+        self.world.logs[layer].put(
+            id_, place, seconds=self.seconds / 8, expires_s=ttl, callsign="E1", **course
+        )
 
     @rule(layer=LIVE, id_=IDS, why=st.sampled_from(list(Why)))
     def gone(self, layer, id_, why) -> None:
@@ -116,7 +124,11 @@ class Streams(RuleBasedStateMachine):
         self.sent_view[who] += 1
         self.viewings[who].say("view", view=view, n=self.sent_view[who])
 
-    @rule(who=WHO, view=st.sampled_from(VIEWS), layers=st.sampled_from([None, ["one.units"], ["one.units", "one.zones"]]))
+    @rule(
+        who=WHO,
+        view=st.sampled_from(VIEWS),
+        layers=st.sampled_from([None, ["one.units"], ["one.units", "one.zones"]]),
+    )
     def subscribe(self, who, view, layers) -> None:
         self.views[who] = view
         self.sent_view[who] += 1
@@ -128,10 +140,12 @@ class Streams(RuleBasedStateMachine):
         viewing = self.viewings[who]
         viewing.leave()
         whole = viewing.model.view == self.sent_view[who]
-        since = viewing.model.cursors if whole else {}
+        if not whole:  # What it holds is neither the old view nor the new one: it starts with nothing.
+            viewing.model.layers.clear()
+            viewing.model.cursors.clear()
         viewing.connect(self.world.hubs[process])
         self.sent_view[who] += 1
-        viewing.say("subscribe", view=self.views[who], n=self.sent_view[who], since=since)
+        viewing.say("subscribe", view=self.views[who], n=self.sent_view[who], since=viewing.model.cursors)
 
     @rule()
     def settle(self) -> None:

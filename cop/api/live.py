@@ -1,0 +1,178 @@
+"""The websocket `/live`: who may open it, and the two tasks that carry messages between a socket and its session.
+
+Close codes: 1003 binary message, 1008 too many messages, 1009 message too large, 1011 our fault, 1013 too
+slow to keep up (come back with `since`), 4401 the credential has ended. The rules are in `cop/live`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from time import monotonic
+from typing import cast
+
+import asyncpg
+from fastapi import APIRouter, Response, WebSocket
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.websockets import WebSocketDisconnect
+
+from cop.api.errors import PROBLEM, status_of
+from cop.auth import origin_allowed, secret_of
+from cop.live.hub import Hub, Pass, Session
+from cop.live.wire import MAX_CLIENT_BYTES, PROTOCOL, milliseconds, text_of
+from cop.settings import Settings
+from layers.credentials import hash_of, identify
+from layers.database import Database
+from layers.errors import Forbidden, Invalid, LayersError, Unavailable
+from layers.model import PUBLIC
+
+router = APIRouter()
+
+MESSAGES_A_SECOND = 20
+"""What a client may send in the long run: a map that is dragged sends some four views a second."""
+MESSAGES_AT_ONCE = 60
+ADMISSION_DEADLINE_S = 10.0
+CLOSE_DEADLINE_S = 1.0
+"""A viewer who does not read cannot be told that it is cut off; it is not waited for."""
+
+BINARY = (1003, "text only")
+TOO_MANY = (1008, f"more than {MESSAGES_A_SECOND} messages a second")
+TOO_LARGE = (1009, f"more than {MAX_CLIENT_BYTES} bytes")
+
+
+@router.websocket("/live")
+async def live(websocket: WebSocket) -> None:
+    """The live stream, protocol `cop.live.v1`."""
+    hub = cast(Hub, websocket.app.state.hub)
+    try:
+        async with asyncio.timeout(ADMISSION_DEADLINE_S):
+            session = hub.join(await _admit(websocket))
+    except LayersError as error:
+        await websocket.send_denial_response(_refusal(error))
+        return
+    except (TimeoutError, OSError, SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        unknown = Unavailable("The credential cannot be checked now; try again.")
+        await websocket.send_denial_response(_refusal(unknown))
+        return
+    try:
+        await websocket.accept(subprotocol=PROTOCOL)
+        await _carry(websocket, session)
+    finally:
+        hub.leave(session)
+
+
+async def _admit(websocket: WebSocket) -> Pass:
+    """Check the protocol, the page that asks, and the credential, in the order of their cost."""
+    if PROTOCOL not in websocket.scope["subprotocols"]:
+        raise Invalid(f"Ask for the subprotocol {PROTOCOL}.", code="live.subprotocol")
+    state = websocket.app.state
+    settings = cast(Settings, state.settings)
+    allowed = (*settings.allowed_origins, settings.origin)
+    if not origin_allowed(websocket.headers.get("origin"), websocket.headers.get("host"), allowed):
+        raise Forbidden("This page may not open the live stream.", code="live.origin")
+    return await _identified(websocket, cast(Database, state.database), cast(Hub, state.hub))
+
+
+async def _identified(websocket: WebSocket, database: Database, hub: Hub) -> Pass:
+    secret = secret_of(websocket.headers, websocket.cookies)
+    if secret is None:
+        return Pass(PUBLIC)
+    while True:
+        async with database.connect() as connection:
+            standing = await identify(connection, secret)
+        # The hub asks about credentials when the policy moves on; one that was judged before that, again.
+        if standing.policy_revision >= (hub.policy_revision or 0):
+            expires_ms = None if standing.expires_at is None else milliseconds(standing.expires_at)
+            return Pass(standing.viewer, hash_of(secret), expires_ms, standing.policy_revision)
+
+
+def _refusal(error: LayersError) -> Response:
+    status = 400 if isinstance(error, Invalid) else status_of(error)
+    body = {"type": "about:blank", "status": status, "code": error.code, "detail": error.detail}
+    return Response(text_of(body), status, media_type=PROBLEM)
+
+
+async def _carry(websocket: WebSocket, session: Session) -> None:
+    """Run both directions until either ends, then close with the code that fits."""
+    directions = [
+        asyncio.create_task(Sender(websocket, session).run()),
+        asyncio.create_task(_receive(websocket, session)),
+    ]
+    try:
+        await asyncio.wait(directions, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in directions:
+            task.cancel()
+        ends = await asyncio.gather(*directions, return_exceptions=True)
+    for end in ends:
+        if isinstance(end, Exception) and not isinstance(end, WebSocketDisconnect | OSError):
+            raise end
+    if session.closing is not None:
+        await _close(websocket, *session.closing)
+
+
+async def _close(websocket: WebSocket, code: int, reason: str) -> None:
+    with contextlib.suppress(TimeoutError, RuntimeError, OSError, WebSocketDisconnect):
+        async with asyncio.timeout(CLOSE_DEADLINE_S):
+            await websocket.close(code, reason)
+
+
+class Sender:
+    """Takes what waits in a session to its socket, one message at a time."""
+
+    def __init__(self, websocket: WebSocket, session: Session) -> None:
+        self._websocket = websocket
+        self._session = session
+        self._awake = asyncio.Event()
+        self._awake.set()
+        self._task: asyncio.Task[None] | None = None
+        self._sending = False
+        self._interrupted = False
+
+    async def run(self) -> None:
+        """Send until the session is to be closed, or the socket is gone."""
+        session = self._session
+        self._task = asyncio.current_task()
+        session.wake, session.interrupt = self._awake.set, self._interrupt
+        while session.closing is None:
+            await self._awake.wait()
+            self._awake.clear()
+            while session.closing is None and (text := session.next_message()) is not None:
+                await self._send(text)
+                session.sent()
+
+    async def _send(self, text: str) -> None:
+        self._sending = True
+        try:
+            await self._websocket.send({"type": "websocket.send", "text": text})
+        except asyncio.CancelledError:
+            if not self._interrupted or self._task is None or self._task.uncancel() > 0:
+                raise
+        finally:
+            self._sending = self._interrupted = False
+
+    def _interrupt(self) -> None:
+        """Give up the message that the socket has no room for; the server has written none of it yet."""
+        if self._sending and self._task is not None:
+            self._interrupted = True
+            self._task.cancel()
+
+
+async def _receive(websocket: WebSocket, session: Session) -> None:
+    """Hand over what the client says until it leaves or says too much."""
+    allowance, counted_at = float(MESSAGES_AT_ONCE), monotonic()
+    while True:
+        message = await websocket.receive()
+        if message["type"] == "websocket.disconnect":
+            return
+        now = monotonic()
+        allowance = min(allowance + (now - counted_at) * MESSAGES_A_SECOND, MESSAGES_AT_ONCE) - 1
+        counted_at = now
+        text = message.get("text")
+        if text is None:
+            return session.close(*BINARY)
+        if len(text) > MAX_CLIENT_BYTES:
+            return session.close(*TOO_LARGE)
+        if allowance < 0:
+            return session.close(*TOO_MANY)
+        session.receive(text)
