@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from time import monotonic
-from typing import cast
 
 import asyncpg
 from fastapi import APIRouter, Response, WebSocket
@@ -43,7 +42,7 @@ TOO_LARGE = (1009, f"more than {MAX_CLIENT_BYTES} bytes")
 @router.websocket("/live")
 async def live(websocket: WebSocket) -> None:
     """The live stream, protocol `cop.live.v1`."""
-    hub = cast(Hub, websocket.app.state.hub)
+    hub: Hub = websocket.app.state.hub
     try:
         async with asyncio.timeout(ADMISSION_DEADLINE_S):
             session = hub.join(await _admit(websocket))
@@ -66,11 +65,11 @@ async def _admit(websocket: WebSocket) -> Pass:
     if PROTOCOL not in websocket.scope["subprotocols"]:
         raise Invalid(f"Ask for the subprotocol {PROTOCOL}.", code="live.subprotocol")
     state = websocket.app.state
-    settings = cast(Settings, state.settings)
+    settings: Settings = state.settings
     allowed = (*settings.allowed_origins, settings.origin)
     if not origin_allowed(websocket.headers.get("origin"), websocket.headers.get("host"), allowed):
         raise Forbidden("This page may not open the live stream.", code="live.origin")
-    return await _identified(websocket, cast(Database, state.database), cast(Hub, state.hub))
+    return await _identified(websocket, state.database, state.hub)
 
 
 async def _identified(websocket: WebSocket, database: Database, hub: Hub) -> Pass:
@@ -146,7 +145,7 @@ class Sender:
         try:
             await self._websocket.send({"type": "websocket.send", "text": text})
         except asyncio.CancelledError:
-            if not self._interrupted or self._task is None or self._task.uncancel() > 0:
+            if not (self._interrupted and self._task and self._task.uncancel() == 0):
                 raise
         finally:
             self._sending = self._interrupted = False
@@ -170,9 +169,12 @@ async def _receive(websocket: WebSocket, session: Session) -> None:
         counted_at = now
         text = message.get("text")
         if text is None:
-            return session.close(*BINARY)
+            session.close(*BINARY)
+            return
         if len(text) > MAX_CLIENT_BYTES:
-            return session.close(*TOO_LARGE)
+            session.close(*TOO_LARGE)
+            return
         if allowance < 0:
-            return session.close(*TOO_MANY)
+            session.close(*TOO_MANY)
+            return
         session.receive(text)

@@ -35,7 +35,7 @@ def watching(world: World, viewer=OWN, **subscription) -> Viewing:
 
 def test_a_viewer_is_told_only_of_layers_it_may_see(world):
     hello = watching(world, OTHER).model.hello
-    assert hello["layers"] == [] and hello["operations"] == []
+    assert (hello["layers"], hello["operations"]) == ([], [])
     assert [agency["id"] for agency in hello["agencies"]] == ["two"]
 
 

@@ -52,9 +52,9 @@ def compact(value: Any) -> str:
 def bbox_of(geometry: dict[str, Any] | None) -> BBox | None:
     if geometry is None:
         return None
-    flat = geometry["coordinates"] if geometry["type"] == "Point" else sum(geometry["coordinates"], [])
-    numbers = [number for each in flat for number in (each if isinstance(each, list) else [each])]
-    return min(numbers[::2]), min(numbers[1::2]), max(numbers[::2]), max(numbers[1::2])
+    positions = [geometry["coordinates"]] if geometry["type"] == "Point" else geometry["coordinates"]
+    lngs, lats = zip(*(position[:2] for position in positions), strict=True)
+    return min(lngs), min(lats), max(lngs), max(lats)
 
 
 class Log:
