@@ -13,7 +13,8 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import web
-from cop.api import admin, collections, errors, health, items, landing, live, session
+from cop.analysts import Analysts
+from cop.api import admin, collections, coverage, errors, health, items, landing, live, session
 from cop.live.hub import Hub
 from cop.live.pump import Pump
 from cop.settings import Settings
@@ -22,7 +23,7 @@ from layers.database import Database, migrate
 from layers.directory import Directories
 from layers.publish import Publisher
 
-ROUTERS = (landing, health, collections, items, session, admin, live)
+ROUTERS = (landing, health, collections, items, session, admin, coverage, live)
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -31,6 +32,7 @@ def create_app(settings: Settings) -> FastAPI:
     publisher = Publisher(database)
     hub = Hub(tick_ms=settings.tick_ms)
     pump = Pump(database, hub, settings.database_url)
+    analysts = Analysts()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -38,6 +40,7 @@ def create_app(settings: Settings) -> FastAPI:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(database.dispose)
             stack.push_async_callback(publisher.close)
+            stack.callback(analysts.close)
             await stack.enter_async_context(
                 kept(database, publisher, sweep_s=settings.sweep_s, history_days=settings.history_days)
             )
@@ -58,6 +61,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.publisher = publisher
     app.state.hub = hub
     app.state.pump = pump
+    app.state.analysts = analysts
     errors.install(app)
     for module in ROUTERS:
         app.include_router(module.router)

@@ -76,7 +76,9 @@ async def read_layer(connection: AsyncConnection, layer: LayerId) -> tuple[Head,
 async def read_feature(connection: AsyncConnection, layer: LayerId, id: str) -> Feature:
     """One feature as it stands. Raises `NotFound`."""
     row = await (await driver(connection)).fetchrow(
-        f"SELECT {COLUMNS} FROM feature WHERE layer_id = $1 AND id = $2", layer, id  # noqa: S608 - of constants only
+        f"SELECT {COLUMNS} FROM feature WHERE layer_id = $1 AND id = $2",  # noqa: S608 - of constants only
+        layer,
+        id,
     )
     if row is None:
         raise NotFound("feature", id)
@@ -133,7 +135,7 @@ async def read_page(
     paging = (layer, after, observed_from, observed_to, limit)
     if bbox is None:
         return [feature_of(row) for row in await raw.fetch(PAGE, *paging)]
-    boxes = split(bbox)
+    boxes = [_with_area(box) for box in split(bbox)]
     sides = [list(side) for side in zip(*boxes, strict=True)]
     cells = cells_of(boxes)
     statement = PAGE_IN_WIDE_BOXES if cells is None else PAGE_IN_BOXES
@@ -146,13 +148,22 @@ def split(bbox: BBox) -> list[BBox]:
     return [bbox] if west <= east else [(west, south, 180.0, north), (-180.0, south, east, north)]
 
 
+def _with_area(box: BBox) -> BBox:
+    """*box*, a hair wider: GEOS finds nothing in a box without area, and stored coordinates are 1e-7 apart."""
+    west, south, east, north = box
+    return (west - 1e-9, south - 1e-9, east + 1e-9, north + 1e-9)
+
+
 def cells_of(boxes: list[BBox]) -> list[int] | None:
     """The cells in which a point inside *boxes* may lie; None when there would be more than `MAX_CELLS`."""
     cells: set[int] = set()
+    margin = 1e-4  # A cell's edge is an arc: a point beside it may lie a few metres beyond the straight line.
     for west, south, east, north in boxes:
         if (east - west) * (north - south) > 2.0:
             return None  # About 25,000 km² at the equator, and no fewer cells elsewhere than the limit.
-        shape = h3.LatLngPoly([(south, west), (south, east), (north, east), (north, west)])
+        low, high = max(south - margin, -90.0), min(north + margin, 90.0)
+        left, right = west - margin, east + margin
+        shape = h3.LatLngPoly([(low, left), (low, right), (high, right), (high, left)])
         cells.update(h3.h3shape_to_cells_experimental(shape, POINT_RESOLUTION, contain="overlap"))
         if len(cells) > MAX_CELLS:
             return None

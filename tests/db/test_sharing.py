@@ -1,0 +1,117 @@
+"""The policy: Python and SQL say the same, and a hidden layer answers as one that is not there."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import text
+
+from layers import directory
+from layers.database import Database
+from layers.errors import Conflict, NotFound
+from layers.model import PUBLIC, Scope, Status, Viewer
+from layers.sharing import VISIBLE_LAYERS, sql_viewer, visible, with_implied
+
+AGENCIES = ["cfd", "ems", "cpd"]
+AUDIENCES = [*AGENCIES, "all", "public"]
+
+shares_strategy = st.lists(
+    st.tuples(st.integers(0, 5), st.sampled_from(AUDIENCES), st.booleans()), max_size=20
+)
+scopes_strategy = st.frozensets(st.sampled_from(list(Scope)))
+
+
+async def both(url: str, edits: list[tuple[int, str, bool]], scopes: frozenset[Scope]) -> None:
+    db = Database(url, pool_size=1)
+    try:
+        async with db.engine.connect() as connection:  # never committed: each example starts from nothing
+            for slug in AGENCIES:
+                await directory.add_agency(connection, slug)
+            names = [f"{slug}.{kind}" for slug in AGENCIES for kind in ("units", "zones")]
+            for name in names:
+                await directory.add_layer(connection, name, kind=name.partition(".")[2])
+            for number, audience, given_ in edits:
+                change = directory.share if given_ else directory.unshare
+                try:
+                    await change(connection, names[number], audience)
+                except NotFound:
+                    assert not given_
+            known = await directory.read_directory(connection)
+            viewers = [PUBLIC, *(Viewer(id, with_implied(scopes)) for id in known.agencies)]
+            for viewer in viewers:
+                rows = await connection.execute(text(VISIBLE_LAYERS), sql_viewer(viewer))
+                assert set(rows.scalars()) == {layer.id for layer in visible(viewer, known.layers.values())}
+    finally:
+        await db.dispose()
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(edits=shares_strategy, scopes=scopes_strategy)
+def test_python_and_sql_judge_alike(
+    database_url: str, edits: list[tuple[int, str, bool]], scopes: frozenset[Scope]
+) -> None:
+    asyncio.run(both(database_url, edits, scopes))
+
+
+async def two_agencies(db: Database) -> tuple[directory.Directory, Viewer, Viewer]:
+    async with db.begin() as connection:
+        ours = await directory.add_agency(connection, "cfd")
+        theirs = await directory.add_agency(connection, "ems")
+        await directory.add_layer(connection, "cfd.units", kind="units")
+        known = await directory.read_directory(connection)
+    scopes = frozenset({Scope.VIEW})
+    return known, Viewer(ours.id, scopes), Viewer(theirs.id, scopes)
+
+
+async def test_a_hidden_layer_answers_as_one_that_does_not_exist(db: Database) -> None:
+    known, _, other = await two_agencies(db)
+    with pytest.raises(NotFound) as hidden:
+        known.layer_for(other, "cfd.units")
+    with pytest.raises(NotFound) as absent:
+        known.layer_for(other, "cfd.nothing")
+    assert str(hidden.value) == str(absent.value).replace("nothing", "units")
+    assert hidden.value.code == absent.value.code
+
+
+async def test_an_unshared_layer_is_gone_from_the_next_directory(db: Database) -> None:
+    _, _, other = await two_agencies(db)
+    directories = directory.Directories()
+    async with db.begin() as connection:
+        await directory.share(connection, "cfd.units", "ems")
+        revision = await directory.read_policy_revision(connection)
+        assert (await directories.at(connection, revision)).layer_for(other, "cfd.units")
+        await directory.unshare(connection, "cfd.units", "ems")
+        revision = await directory.read_policy_revision(connection)
+        assert (await directories.at(connection, revision)).visible(other) == []
+
+
+@pytest.mark.parametrize(
+    ("operation", "layer", "kind", "fits"),
+    [
+        ("exercise", "actual", "units", False),
+        ("exercise", "actual", "incidents", False),
+        ("exercise", "actual", "assets", True),
+        ("exercise", "actual", "zones", True),
+        ("exercise", "exercise", "units", True),
+        ("actual", "exercise", "assets", False),
+        ("actual", "test", "zones", False),
+        ("test", "actual", "zones", False),
+    ],
+)
+def test_an_operation_draws_only_what_fits_its_status(
+    operation: Any, layer: Any, kind: str, fits: bool
+) -> None:
+    assert directory.fits(Status(operation), Status(layer), kind) is fits
+
+
+async def test_a_name_taken_is_a_conflict_and_the_transaction_goes_on(db: Database) -> None:
+    async with db.begin() as connection:
+        await directory.add_agency(connection, "cfd")
+        with pytest.raises(Conflict):
+            await directory.add_agency(connection, "cfd")
+        await directory.add_agency(connection, "ems")
+        assert len((await directory.read_directory(connection)).agencies) == 2
