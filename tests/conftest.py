@@ -176,7 +176,8 @@ async def server(settings: Settings) -> AsyncIterator[Serving]:
 @pytest.fixture
 def key(db: Database) -> Callable[..., Awaitable[str]]:
     """Make a credential: `await key("cfd", "publish", "view")`; the agency is added if it is new."""
-    from layers.directory import add_agency, create_key, read_directory
+    from layers.credentials import create_key
+    from layers.directory import add_agency, read_directory
     from layers.model import Scope
 
     async def create(agency: str, *scopes: str, host: bool = False) -> str:
