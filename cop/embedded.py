@@ -358,8 +358,7 @@ class Cluster:
         _wait(settled, START_DEADLINE_S, pause_s=0.02)
         running = state[0]
         if running is None or running.status != "ready":
-            said = (self.home / "log").read_text(errors="replace")[-4000:]
-            raise Unavailable(f"PostgreSQL did not become ready: {_reason(said)} (see {self.home / 'log'})")
+            raise Unavailable(f"PostgreSQL did not become ready; {self.home / 'log'} says why.")
         self.sockets = running.sockets
 
     def _sweep_stale_locks(self) -> None:
@@ -584,10 +583,10 @@ def _sync(folder: Path) -> None:
 
 
 def _reason(said: str) -> str:
-    """The line that says why, out of what a program of PostgreSQL printed."""
+    """The line that says why, out of what a program of PostgreSQL printed: the first complaint caused the others."""
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     telling = [line for line in lines if re.search(r"FATAL|PANIC|[Ee]rror|ERROR", line)]
-    return (telling or lines or ["it said nothing"])[-1].rstrip(".")
+    return (telling or lines[-1:] or ["it said nothing"])[0].rstrip(".")
 
 
 def _quoted(name: str) -> str:
