@@ -247,6 +247,8 @@ export class Page {
         this.map.draw(next);
         this.state.value = next;
         if (event.message.type === "hello") this.#subscribe();
+        // counts are worked out once a second, but not the first ones: the picture has just come
+        if ([...next.changes.values()].some(({ reset }) => reset)) this.now.value = this.serverNow();
         if (event.message.type === "frame" && !this.#placed) this.#place();
         this.#look();
       }

@@ -67,7 +67,9 @@ export function read(fragment: string): Settings {
 export function write(settings: Settings): string {
   const parts: string[] = [];
   const add = (name: string, value: string) =>
-    parts.push(`${name}=${encodeURIComponent(value).replace(/%2C/g, ",").replace(/%2F/g, "/")}`);
+    parts.push(
+      `${name}=${encodeURIComponent(value).replace(/%2C/g, ",").replace(/%2F/g, "/").replace(/%3B/g, ";")}`,
+    );
   const { camera, operation, theme, off, selected, area } = settings;
   if (camera) add("at", `${round(camera.lng, 5)},${round(camera.lat, 5)},${round(camera.zoom, 2)}`);
   if (operation !== null) add("op", operation);

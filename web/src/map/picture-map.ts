@@ -59,6 +59,9 @@ const INKS: Record<Theme, Inks> = {
 /** Drawn from below to above. */
 const SYMBOL_KINDS = ["assets", "units", "incidents"] as const satisfies Kind[];
 
+/** The layers of names that are written over the symbols of a kind. Incidents lie above everything. */
+const NAMES_ABOVE = { assets: "asset-names", units: "incident-names", incidents: undefined } as const;
+
 /** How far beside a symbol a click still means it, CSS pixels. */
 const SLACK_PX = 6;
 
@@ -122,9 +125,9 @@ export class PictureMap {
     });
     this.map.touchZoomRotate.disableRotation();
     this.map.keyboard.disableRotation();
+    this.map.addControl(new AttributionControl({ compact: false }), "bottom-right");
     this.map.addControl(new NavigationControl({ showCompass: false }), "bottom-right");
     this.map.addControl(new ScaleControl({ unit: "metric" }), "bottom-right");
-    this.map.addControl(new AttributionControl({ compact: false }), "bottom-right");
     this.map.setMissingStyleImageResolver((id) => this.#drawImage(id));
     this.ready = new Promise((resolve) => this.map.once("style.load", () => resolve()));
     this.map.on("style.load", () => this.#dress());
@@ -244,7 +247,7 @@ export class PictureMap {
     for (const layer of upperLayers(c)) this.map.addLayer(layer);
     for (const kind of SYMBOL_KINDS) {
       this.#symbols[kind].inks = INKS[this.#theme];
-      this.map.addLayer(this.#symbols[kind]);
+      this.map.addLayer(this.#symbols[kind], NAMES_ABOVE[kind]);
     }
     this.#styled = true;
     this.#resize();

@@ -239,7 +239,7 @@ float frame(vec2 q) {
 float nose(vec2 q, float heading) {
   float s = sin(heading), c = cos(heading);
   vec2 n = vec2(q.x * c - q.y * s, q.x * s + q.y * c);
-  return max((abs(n.x) - (1.58 - n.y) * .75) * .8, 1. - n.y);
+  return max((abs(n.x) - (1.52 - n.y) * .7) * .82, 1. - n.y);
 }
 void paint(inout vec4 under, vec3 color, float distance) {
   float cover = clamp(.5 - distance / pixel, 0., 1.);
@@ -272,8 +272,7 @@ void main() {
     float band = ring == 0u ? 0. : ring == 3u ? .16 : .22;
     paint(c, ring == 4u ? mix(fill, vec3(.5), .7) : fill, d + band);
   }
-  vec2 g = p / 1.32 * .5 + .5;
-  if (shape == 1) g = p / 1.25 * .5 + .5;
+  vec2 g = p / (shape == 1 ? .8 : .86) * .5 + .5;
   g.y = 1. - g.y;
   if (all(greaterThan(g, vec2(0.))) && all(lessThan(g, vec2(1.)))) {
     vec2 cell = vec2(float(vLook.x % ${ATLAS_SIDE}u), float(vLook.x / ${ATLAS_SIDE}u));

@@ -21,7 +21,10 @@ export function App({ page }: { page: Page }) {
     return () => removeEventListener("keydown", listen);
   }, []);
   return (
-    <div class={`page status-${page.status.value}`} data-link={page.link.value.state}>
+    <div
+      class={`page status-${page.status.value} ${page.settings.value.table ? "with-table" : ""}`}
+      data-link={page.link.value.state}
+    >
       <header>
         <ExerciseBanner page={page} />
         <TopBar page={page} />

@@ -144,8 +144,9 @@ function Answer({ page, analysis }: { page: Page; analysis: Analysis }) {
         </tbody>
       </table>
       <p class="note">
-        {analysis.gap.areas.length > 0 && `${analysis.gap.areas.length} gaps. `}Overlap: covered by more than{" "}
-        {analysis.at_least}.
+        {analysis.gap.areas.length > 0 &&
+          `${analysis.gap.areas.length === 1 ? "One gap" : `${analysis.gap.areas.length} gaps`}. `}
+        Overlap: covered by more than {analysis.at_least}.
       </p>
       <Largest page={page} areas={analysis.gap.areas} />
       {analysis.agencies.length > 0 && (

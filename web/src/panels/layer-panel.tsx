@@ -66,7 +66,7 @@ function Layer({ page, layer, color }: { page: Page; layer: LayerSummary; color:
         <span class="title">
           <bdi>{info.title || info.id}</bdi>
           {stale > 0 && <small class="stale">{stale} stale</small>}
-          {info.status !== "actual" && <small class="mark">{info.status}</small>}
+          {info.status !== page.status.value && <small class="mark">{info.status}</small>}
         </span>
         <span class="number">{count === null ? "tiles" : count}</span>
       </label>

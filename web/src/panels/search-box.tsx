@@ -4,6 +4,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { coordinates } from "../format.ts";
 import type { Page } from "../page.ts";
 import { type Hit, search } from "../search.ts";
+import { featureById } from "../state.ts";
 import { Symbol } from "./symbol.tsx";
 
 export function SearchBox({ page }: { page: Page }) {
@@ -89,9 +90,10 @@ function HitLine({ page, hit }: { page: Page; hit: Hit }) {
   if (hit.kind === "place") return <>Go to {coordinates(hit.lng, hit.lat)}</>;
   const state = page.state.peek();
   const agency = state.catalogue.get(hit.ref.layer)?.agency ?? "";
+  const properties = featureById(state, hit.ref.layer, hit.ref.id)?.properties ?? {};
   return (
     <>
-      <Symbol kind={hit.of} color={state.agencies.get(agency)?.color ?? "#4d4d4d"} />
+      <Symbol kind={hit.of} color={state.agencies.get(agency)?.color ?? "#4d4d4d"} of={properties} />
       <bdi>{hit.name}</bdi> <small>{hit.detail}</small>
     </>
   );

@@ -1,0 +1,120 @@
+import { validateStyleMin } from "@maplibre/maplibre-gl-style-spec";
+import { expect, test } from "vitest";
+import { outlines } from "../src/map/hexes.ts";
+import { groundLayers, SOURCES, tileLayers, tileSource, upperLayers } from "../src/map/overlays.ts";
+import { basemapStyle } from "../src/map/style.ts";
+import { SymbolPool } from "../src/map/symbol-pool.ts";
+import { glyphOf, ringOf, Ring } from "../src/map/symbols.ts";
+import { PALETTE, type Theme } from "../src/map/theme.ts";
+import { Flag, Instances, mercatorX, mercatorY, RECKONING_S } from "../src/map/units.ts";
+import type { LayerState } from "../src/state.ts";
+import { layerInfo } from "./recorded.ts";
+
+const THEMES: Theme[] = ["light", "dark"];
+
+test.each(THEMES)("the %s style, with everything of ours on it, is valid MapLibre", (theme) => {
+  const c = PALETTE[theme];
+  const hydrants = layerInfo("cfd.hydrants", { kind: "assets", stream: "tiled" });
+  const at = {
+    basemap: "http://here/basemap/",
+    font: "http://here/a.woff2",
+    fontBold: "http://here/b.woff2",
+  };
+  const style = basemapStyle(theme, at);
+  for (const name of SOURCES) {
+    style.sources[name] = { type: "geojson", data: { type: "FeatureCollection", features: [] } };
+  }
+  style.sources["tiles:cfd.hydrants"] = tileSource("http://here", hydrants, 7);
+  style.layers.push(...groundLayers(c), ...upperLayers(c), ...tileLayers(hydrants, "#D55E00", c));
+  expect(validateStyleMin(style)).toEqual([]);
+});
+
+/** WCAG 2: contrast of two colours, 1 to 21. */
+function contrast(a: string, b: string): number {
+  const luminance = (hex: string) => {
+    const [r, g, blue] = [1, 3, 5].map((at) => {
+      const v = parseInt(hex.slice(at, at + 2), 16) / 255;
+      return v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
+    });
+    return 0.2126 * r! + 0.7152 * g! + 0.0722 * blue!;
+  };
+  const [high, low] = [luminance(a), luminance(b)].sort((x, y) => y - x);
+  return (high! + 0.05) / (low! + 0.05);
+}
+
+test.each(THEMES)("names on the %s map stand out from their halo as WCAG AA asks", (theme) => {
+  const c = PALETTE[theme];
+  for (const role of ["text", "label", "incident", "zone", "coverage"] as const) {
+    expect(contrast(c[role], c.halo), role).toBeGreaterThanOrEqual(4.5);
+  }
+});
+
+test("a type that nobody drew gets its kind's own glyph", () => {
+  expect(glyphOf("units", { unit_type: "zeppelin" })).toBe(glyphOf("units", {}));
+  expect(glyphOf("units", { unit_type: "engine" })).not.toBe(glyphOf("units", {}));
+  expect(ringOf("units", { status: "distress" })).toBe(Ring.Distress);
+  expect(ringOf("assets", { status: "distress" })).toBe(Ring.None);
+});
+
+function layerOf(...coordinates: [number, number][]): LayerState {
+  const features = coordinates.map((at, i) => ({
+    id: `E${i}`,
+    geometry: { type: "Point" as const, coordinates: [...at] },
+    properties: { heading_deg: 90, speed_mps: 100 },
+    observedAt: 0,
+    expiresAt: null,
+  }));
+  const slots = new Map(features.map(({ id }, slot) => [id, slot]));
+  return { info: layerInfo("cfd.units"), epoch: "e", revision: 1, features, slots };
+}
+const ALL = { reset: true, put: [], moved: new Uint32Array(0), gone: [] };
+
+test("a unit is moved on by its speed for ten seconds, then stands still", () => {
+  const pool = new SymbolPool("units", 0);
+  pool.change(layerOf([0, 0]), ALL, "#D55E00");
+  const metres = (ms: number) => (pool.instances.place(0, ms).x - mercatorX(0)) * 40_075_016.7;
+  expect(metres(5_000)).toBeCloseTo(500, 0);
+  expect(metres(60_000)).toBeCloseTo(100 * RECKONING_S, 0);
+});
+
+test("picking finds what is drawn near, nearest first, and nothing that is hidden", () => {
+  const pool = new SymbolPool("units", 0);
+  pool.change(layerOf([0, 0], [0.001, 0], [5, 5]), ALL, "#D55E00");
+  const near = () =>
+    pool.instances.near(mercatorX(0.0009), mercatorY(0), 0.002 / 360, 0).map((i) => pool.owner(i)?.id);
+  expect(near()).toEqual(["E1", "E0"]);
+  pool.hide(new Set(["cfd.units"]));
+  expect(near()).toEqual([]);
+});
+
+test("a layer that is dropped leaves nothing to draw or to pick", () => {
+  const pool = new SymbolPool("units", 0);
+  pool.change(layerOf([0, 0], [1, 1]), ALL, "#D55E00");
+  pool.drop("cfd.units");
+  expect([0, 1].map((i) => pool.instances.flags(i) & Flag.Shown)).toEqual([0, 0]);
+  expect(pool.owner(0)).toBeUndefined();
+});
+
+test("instances grow beyond their first room without losing any", () => {
+  const instances = new Instances(0, 2);
+  const drawn = {
+    lng: 1,
+    lat: 2,
+    headingDeg: NaN,
+    speedMps: NaN,
+    observedAt: 0,
+    staleAfterS: 60,
+    glyph: 3,
+    ring: 1,
+  };
+  for (let i = 0; i < 9; i++)
+    instances.set(instances.add(), { ...drawn, lng: i, color: "#D55E00", flags: Flag.Shown });
+  const places = Array.from({ length: 9 }, (_, i) => Math.round((instances.place(i, 0).x - 0.5) * 360));
+  expect(places).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8]);
+});
+
+test("compacted cells are drawn at the resolution that was asked for", () => {
+  const { features } = outlines(["872664c1affffff"], 7, 8, "gap");
+  expect(features).toHaveLength(7);
+  expect(features[0]!.properties).toMatchObject({ role: "gap", resolution: 8 });
+});

@@ -1,0 +1,114 @@
+import { expect, test } from "vitest";
+import { age, coordinates, heading, km2, nameOf, parseCoordinates, speed } from "../src/format.ts";
+import { interest, WHOLE_PICTURE } from "../src/interest.ts";
+import { anchor } from "../src/map/areas.ts";
+import { search } from "../src/search.ts";
+import { apply, EMPTY } from "../src/state.ts";
+import { inDistress, pageStatus, summarize, unitsInView } from "../src/summary.ts";
+import { Holding } from "../src/holding.ts";
+import { type Frame, type Hello, type LayerInfo, parse, type Put } from "../src/wire.ts";
+import { EPOCH, frame, hello, layerInfo, put } from "./recorded.ts";
+
+function state(layers: [LayerInfo, Put[]][], more: Partial<Hello> = {}) {
+  const greeted = apply(EMPTY, hello(layers.map(([info]) => info), more)); // prettier-ignore
+  const content = layers.map(([info, puts]) => [
+    info.id,
+    { epoch: EPOCH, from: 0, to: 9, reset: true, put: puts },
+  ]);
+  const text = frame(Object.fromEntries(content) as Record<string, object>);
+  return apply(greeted, new Holding().take(parse(text) as Frame).packed);
+}
+const NOW = 1_000_000;
+
+test.each([
+  [0, "0 s"],
+  [59.9, "59 s"],
+  [200, "3 min 20 s"],
+  [3599, "59 min"],
+  [7500, "2 h 5 min"],
+  [273_600, "3 d 4 h"],
+])("an age of %d s reads %s", (seconds, text) => expect(age(seconds)).toBe(text));
+
+test("speed is given in both units, heading with its compass point, areas with digits that mean something", () => {
+  expect(speed(10)).toBe("36 km/h (22 mph)");
+  expect(heading(359.6)).toBe("0° N");
+  expect([0.123, 12.34, 1234.5].map(km2)).toEqual(["0.12 km²", "12.3 km²", "1,235 km²"]);
+});
+
+test.each([
+  ["41.88, -87.63", [-87.63, 41.88]],
+  ["41.88N 87.63W", [-87.63, 41.88]],
+  ["87.63 W, 41.88 N", [-87.63, 41.88]],
+  ["95, 10", null],
+  ["E42", null],
+])("%s is typed", (text, place) => expect(parseCoordinates(text)).toEqual(place));
+
+test("a name that is missing is the id", () => {
+  expect(nameOf("units", "u-1", { callsign: "" })).toBe("u-1");
+  expect(coordinates(-87.63, 41.88)).toBe("41.88000, -87.63000");
+});
+
+test("a search finds callsigns whatever the dash and case, exact ones first", () => {
+  const units = ["E-421", "E-42", "M42", "TE42"].map((name, i) => put(`u${i}`, 0, 0, { callsign: name }));
+  const hits = search(state([[layerInfo("cfd.units"), units]]), "e42");
+  expect(hits.map((hit) => hit.kind === "feature" && hit.name)).toEqual(["E-42", "E-421", "TE42"]);
+});
+
+test("a search for a place that looks like coordinates goes there", () => {
+  expect(search(EMPTY, "41.88 -87.63")).toEqual([{ kind: "place", lng: -87.63, lat: 41.88 }]);
+});
+
+test("counts and stale counts are by layer and agency; a tiled layer has none", () => {
+  const old = { ...put("E2"), observed_at: NOW - 61_000 };
+  const it = state([
+    [layerInfo("cfd.units"), [put("E1"), old]],
+    [layerInfo("cfd.hydrants", { kind: "assets", stream: "tiled" }), []],
+  ]);
+  const [fire] = summarize(it, NOW);
+  expect(fire).toMatchObject({ agency: { name: "Fire" }, count: 2 });
+  expect(fire!.layers.map(({ count, stale }) => [count, stale])).toEqual([
+    [2, 1],
+    [null, 0],
+  ]);
+});
+
+test("the table lists the units in view of the layers that are on", () => {
+  const it = state([
+    [layerInfo("cfd.units"), [put("in", 1, 1), put("out", 50, 1)]],
+    [layerInfo("cfd.boats"), [put("off", 1, 1)]],
+  ]);
+  const rows = unitsInView(it, new Set(["cfd.boats"]), [0, 0, 10, 10], NOW);
+  expect(rows.map(({ ref }) => ref.id)).toEqual(["in"]);
+});
+
+test("distress is found wherever it is", () => {
+  const it = state([[layerInfo("cfd.units"), [put("E1", 0, 0, { status: "distress" }), put("E2")]]]);
+  expect(inDistress(it, NOW).map(({ name }) => name)).toEqual(["E1"]);
+});
+
+test("one exercise layer is enough for the banner, whatever the operation says", () => {
+  const operations: Hello["operations"] = [{ id: "daily", title: "Daily", status: "actual", layers: [] }];
+  const layers: [LayerInfo, Put[]][] = [[layerInfo("cfd.units", { status: "exercise" }), []]];
+  expect(pageStatus(state(layers, { operations }), "daily")).toBe("exercise");
+  expect(pageStatus(state([[layerInfo("cfd.units"), []]], { operations }), "daily")).toBe("actual");
+});
+
+test("a small picture is asked for whole, a large one only around the view", () => {
+  const bounds: [number, number, number, number] = [-88, 41, -87, 42];
+  expect(interest(null, bounds, 10, WHOLE_PICTURE)).toBeNull();
+  const view = interest(null, bounds, 10, WHOLE_PICTURE + 1);
+  expect(view).toEqual({ bbox: [-88.5, 40.5, -86.5, 42.5], zoom: 10 });
+  expect(interest(view, [-88.4, 41.1, -87.4, 42.1], 10.4, 5)).toBe(view);
+  expect(interest(view, [-89, 41, -88, 42], 10, 5)).not.toBe(view);
+});
+
+test("a view across the antimeridian stays one", () => {
+  const [west, , east] = interest(null, [179, -1, 181, 1], 9, 1e6)!.bbox;
+  expect([west, east]).toEqual([178, -178]);
+});
+
+test("a polygon is labelled in its middle, of several the largest", () => {
+  const box = (x: number, side: number) => [[x, 0], [x + side, 0], [x + side, side], [x, side], [x, 0]]; // prettier-ignore
+  expect(anchor({ type: "Polygon", coordinates: [box(0, 2)] })).toEqual([1, 1]);
+  expect(anchor({ type: "MultiPolygon", coordinates: [[box(0, 2)], [box(10, 4)]] })).toEqual([12, 2]);
+});
