@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from layers.hexes.ranks import Ids
 
-# The ground of a cell's descendants is not quite the cell's own: measured against the sum over all of them, one
-# cell is off by up to 1.4e-3 at resolution 1, 2e-4 at 3, 5e-6 at 4 and less below. So nothing coarser is measured.
+# The ground of a cell's descendants is not quite the cell's own. Measured against the sum over all of them, a cell
+# is off by up to 1.4e-3 at resolution 1, 2e-4 at 3, and at 4 by 5e-5 (pentagons), 2e-5 (across an edge of the
+# icosahedron) or 5e-6 (all others); less below. So nothing coarser than this is measured for its descendants.
 COARSEST = 4
 
 

@@ -105,5 +105,6 @@ def _split(
     owner = np.concatenate((owner, np.arange(len(own))))
     ranges = np.concatenate((ranges, np.column_stack((own, own + 1))))
     order = np.argsort(owner, kind="stable")
-    parts = np.split(ranges[order], np.searchsorted(owner[order], np.arange(1, len(own))))
+    ends = np.searchsorted(owner[order], np.arange(len(own)), side="right")
+    parts = np.split(ranges[order], ends)[:-1]
     return [Hexes.from_ranges(resolution, part) for part in parts]
