@@ -1,0 +1,128 @@
+"""What is stored of a feature's ground when it is written, and how an analysis finds what lies near."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from layers.coverage import COVERING, Case, Source, _boxes_near, check_area, coverage_of, work_out
+from layers.errors import TooLarge
+from layers.hexes import Hexes, disk, fill
+from layers.log import Head
+from layers.model import LayerName, LayerRules
+from tests.unit.hexes_shapes import box
+
+POINT = {"type": "Point", "coordinates": [-87.63, 41.88]}
+BLOCK = box(-87.64, 41.87, -87.62, 41.89)
+HEAD = Head(UUID(int=1), 7)
+
+
+def stored(
+    kind: str,
+    geometry: dict[str, Any],
+    properties: dict[str, Any] | None = None,
+    rules: LayerRules | None = None,
+) -> Hexes | None:
+    packed = coverage_of(kind, geometry, properties or {}, rules or LayerRules())
+    return None if packed is None else Hexes.unpack(packed)
+
+
+def source(kind: str, **rest: Any) -> Source:
+    return Source(LayerName("cfd.x"), "cfd", kind, HEAD, **{"stored": (), "points": (), "shapes": ()} | rest)
+
+
+def test_a_polygon_of_too_many_cells_is_refused() -> None:
+    with pytest.raises(TooLarge, check=lambda error: error.code == "h3.too_many_cells"):
+        stored("coverage", box(-100, 30, -80, 45), rules=LayerRules(resolution=12))
+
+
+def test_an_area_of_too_many_cells_is_refused_with_its_pointer() -> None:
+    with pytest.raises(TooLarge, check=lambda error: error.pointer == "/area"):
+        check_area(box(-100, 30, -80, 45), 9)
+
+
+@pytest.mark.parametrize("kind", ["units", "incidents", "zones"])
+def test_what_moves_or_covers_nothing_is_not_stored(kind: str) -> None:
+    assert stored(kind, POINT, {"reach_m": 500}) is None
+    assert kind not in COVERING
+
+
+def test_an_asset_without_reach_covers_nothing() -> None:
+    assert stored("assets", POINT) is None
+    assert stored("assets", BLOCK) is None
+
+
+def test_coverage_covers_its_polygon_at_the_layers_resolution() -> None:
+    assert stored("coverage", BLOCK, rules=LayerRules(resolution=10)) == fill(BLOCK, 10)
+
+
+def test_a_feature_says_its_reach_before_its_layer() -> None:
+    rules = LayerRules(reach_m=900)
+    assert stored("assets", POINT, {"reach_m": 500}, rules) == disk(-87.63, 41.88, 500, 9)
+    assert stored("assets", POINT, {}, rules) == disk(-87.63, 41.88, 900, 9)
+    assert stored("assets", POINT, {"reach_m": 0}, rules) == disk(-87.63, 41.88, 0, 9)
+
+
+def test_a_site_covers_its_own_ground_as_well() -> None:
+    assert stored("assets", BLOCK, {"reach_m": 300}) == disk(-87.63, 41.88, 300, 9) | fill(BLOCK, 9)
+
+
+def test_stored_hexes_say_their_resolution_in_the_first_byte() -> None:
+    """As the statement that reads them relies on."""
+    for resolution in (0, 9, 12):
+        packed = coverage_of("coverage", box(0, 0, 0.01, 0.01), {}, LayerRules(resolution=resolution))
+        assert packed is not None
+        assert packed[0] == resolution
+
+
+def test_stored_ranges_points_and_shapes_come_to_the_same() -> None:
+    area = box(-87.7, 41.8, -87.6, 41.9)
+    by_polygon = (
+        source("coverage", stored=(fill(BLOCK, 9).pack(),)),
+        source("coverage", shapes=((json.dumps(BLOCK), None),)),
+    )
+    analyses = [work_out(Case(area, 9, 1, (each,)))[0] for each in by_polygon]
+    assert analyses[0] == analyses[1]
+    station = (
+        source("assets", stored=(disk(-87.63, 41.88, 900, 9).pack(),)),
+        source("units", points=((-87.63, 41.88, 900.0),)),
+    )
+    analyses = [work_out(Case(area, 9, 1, (each,)))[0] for each in station]
+    assert analyses[0] == analyses[1]
+
+
+@pytest.mark.parametrize("resolution", [7, 9, 11])
+def test_a_polygon_far_larger_than_the_area_is_filled_only_there(resolution: int) -> None:
+    area = box(-87.64, 41.87, -87.62, 41.89)
+    state = box(-91, 37, -87.63, 42)
+    found, inputs = work_out(
+        Case(area, resolution, 1, (source("coverage", shapes=((json.dumps(state), None),)),))
+    )
+    assert found.covered == fill(area, resolution) & fill(state, resolution)
+    assert inputs[0].features == 1
+
+
+def test_a_polygon_beside_the_area_covers_none_of_it() -> None:
+    beside = box(-87.62, 41.87, -87.60, 41.89)
+    found, inputs = work_out(Case(BLOCK, 9, 1, (source("coverage", shapes=((json.dumps(beside), None),)),)))
+    assert not found.covered
+    assert inputs[0].features == 0
+
+
+def test_a_part_too_small_for_a_cell_counts_where_it_is_not_cut() -> None:
+    small = box(-87.63, 41.88, -87.6299, 41.8801)
+    found, _ = work_out(Case(BLOCK, 9, 1, (source("coverage", shapes=((json.dumps(small), None),)),)))
+    assert found.covered == fill(small, 9)
+
+
+def test_boxes_near_an_area_at_the_antimeridian_lie_on_both_sides() -> None:
+    near = _boxes_near(box(179.5, 10, 180, 11), 100_000, 9)
+    assert len(near) == 2
+    assert any(west == -180 and 0 < east + 180 < 2 for west, _, east, _ in near)
+
+
+def test_boxes_near_a_pole_go_all_round() -> None:
+    assert [(west, east) for west, _, east, _ in _boxes_near(box(0, 89, 10, 89.9), 0, 5)] == [(-180, 180)]
