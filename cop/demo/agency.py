@@ -27,7 +27,7 @@ from layers.model import JsonObject, Receipt
 log = logging.getLogger(__name__)
 
 TICK_S = 1.0
-WARM_UP_S = 300
+WARM_UP_S = 240
 """Exercise that is played before the first report, so that the map is busy from the start."""
 STANDING_STILL_S = 5
 """A unit that stands still reports this often; one that moves, every one to three seconds."""
@@ -38,11 +38,9 @@ MOST_IN_ONE_SET = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """What the process is told: who it is, where the service is, and which exercise this is."""
+    """What the process is told first: who it is, and which exercise this is."""
 
     agency: str
-    url: str
-    key: str
     seed: int
     units: int
     """Of the whole exercise."""
@@ -50,6 +48,14 @@ class Assignment:
     """Unix time of second 0 of the exercise."""
     basemap: str
     cache: str
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What it is told next, once the service listens: where that is, and the agency's key."""
+
+    url: str
+    key: str
 
 
 class Fleet:
@@ -150,13 +156,12 @@ def _warn_of(receipt: Receipt) -> None:
 class Agency:
     """One agency at work: what it knows of the exercise, and the layers that it publishes."""
 
-    def __init__(self, assignment: Assignment, client: Client) -> None:
+    def __init__(self, assignment: Assignment) -> None:
         ground = load_ground(Path(assignment.basemap), Path(assignment.cache))
         world = world_of(ground, assignment.seed)
         everyone = fleet_of([each.name for each in PUBLICATIONS], ground, assignment.seed, assignment.units)
         mine = [unit for unit in everyone if unit.layer.split(".")[0] == assignment.agency]
         self._assignment = assignment
-        self._reporter = Reporter(client)
         self._plot = Plot(ground, everyone, assignment.seed)
         self._fleet = Fleet(mine, self._plot, world, assignment.seed)
         layers = [each for each in PUBLICATIONS if each.agency == assignment.agency]
@@ -168,30 +173,34 @@ class Agency:
             if each.kind in {"assets", "coverage"}
         }
 
-    def begin(self) -> None:
+    def advance(self) -> None:
+        """Play on to the present second."""
+        self._fleet.advance(int(time.time() - self._assignment.started_at_s))
+
+    def begin(self, reporter: Reporter) -> None:
         """Put every layer on the picture, whole."""
-        self._fleet.advance(self._second())
+        self.advance()
         now = self._moment()
         for layer, features in self._standing.items():
-            self._reporter.begin(layer, features, now)
+            reporter.begin(layer, features, now)
         for layer in self._scenes:
-            self._reporter.begin(layer, self._scene(layer), now)
+            reporter.begin(layer, self._scene(layer), now)
         for layer in self._unit_layers:
             units = [unit for unit in self._fleet.states if unit.layer == layer]
-            self._reporter.begin(layer, [unit_feature(u, self._fleet.states[u], now) for u in units], now)
+            reporter.begin(layer, [unit_feature(u, self._fleet.states[u], now) for u in units], now)
 
-    def tick(self) -> None:
+    def tick(self, reporter: Reporter) -> None:
         """Play on to the present second, and tell what is new."""
-        self._fleet.advance(self._second())
+        self.advance()
         now, due = self._moment(), self._fleet.reporting()
         for layer in self._unit_layers:
             features = [
                 unit_feature(unit, self._fleet.states[unit], now) for unit in due if unit.layer == layer
             ]
-            self._reporter.report(layer, features)
+            reporter.report(layer, features)
         if self._fleet.now_s % SCENE_S == 0:
             for layer in self._scenes:
-                self._reporter.redraw(layer, self._scene(layer), now)
+                reporter.redraw(layer, self._scene(layer), now)
 
     def _scene(self, layer: str) -> list[JsonObject]:
         incidents = self._plot.open_at(self._fleet.now_s)
@@ -199,23 +208,20 @@ class Agency:
             return [incident_feature(incident, self._fleet.now_s) for incident in incidents]
         return zone_features(layer, incidents, self._fleet.now_s)
 
-    def _second(self) -> int:
-        return int(time.time() - self._assignment.started_at_s)
-
     def _moment(self) -> str:
         at = datetime.fromtimestamp(self._assignment.started_at_s + self._fleet.now_s, UTC)
         return at.isoformat(timespec="milliseconds")
 
 
-def run(assignment: Assignment, stop: threading.Event) -> None:
-    """Play *assignment* until *stop* is set. A refusal is logged, and the next second tried anew."""
-    with Client(assignment.url, assignment.key) as client:
-        agency = Agency(assignment, client)
-        agency.begin()
+def run(agency: Agency, desk: Desk, stop: threading.Event) -> None:
+    """Play until *stop* is set. A refusal is logged, and the next second tried anew."""
+    with Client(desk.url, desk.key) as client:
+        reporter = Reporter(client)
+        agency.begin(reporter)
         say("on the picture")
-        while not stop.wait(TICK_S - (time.time() - assignment.started_at_s) % TICK_S):
+        while not stop.wait(TICK_S - time.time() % TICK_S):
             try:
-                agency.tick()
+                agency.tick(reporter)
             except ProblemError as problem:
                 if problem.status in {401, 403}:
                     raise  # nothing that waiting mends
@@ -223,13 +229,15 @@ def run(assignment: Assignment, stop: threading.Event) -> None:
 
 
 def main() -> None:
-    """The process."""
+    """The process. What takes time, it does while the service is still starting."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
-    assignment = Assignment(**instructions())
+    agency = Agency(Assignment(**instructions()))
+    agency.advance()
+    desk = Desk(**instructions())
     stop = threading.Event()
     on_release(stop.set)
     signal.signal(signal.SIGTERM, lambda number, frame: stop.set())
-    run(assignment, stop)
+    run(agency, desk, stop)
 
 
 if __name__ == "__main__":

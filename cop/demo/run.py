@@ -21,7 +21,7 @@ import typer
 
 import web
 from cop.client import Client
-from cop.demo.agency import Assignment
+from cop.demo.agency import Assignment, Desk
 from cop.demo.roads import build_ground
 from cop.demo.scenario import ALL_UNITS, PARTIES
 from cop.settings import Settings
@@ -37,7 +37,7 @@ PAUSE_BEFORE_RESTART_S = 3.0
 class Child:
     """A process of ours that lives as long as we hold its standard input; see `tether`."""
 
-    def __init__(self, module: str, told: dict[str, Any], log: Path) -> None:
+    def __init__(self, module: str, log: Path) -> None:
         with log.open("ab") as errors:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", module],
@@ -48,10 +48,6 @@ class Child:
             )
         self.module = module
         self.log = log
-        stdin = self._pipe(self._process.stdin)
-        with suppress(BrokenPipeError):  # it is gone already: `hears` and `ended` say so
-            stdin.write(json.dumps(told).encode() + b"\n")
-            stdin.flush()
 
     @staticmethod
     def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
@@ -63,7 +59,14 @@ class Child:
         """Its process id, which is its group's too."""
         return self._process.pid
 
-    def hears(self, within_s: float) -> str:
+    def tell(self, instructions: dict[str, Any]) -> None:
+        """Give it its next instructions."""
+        stdin = self._pipe(self._process.stdin)
+        with suppress(BrokenPipeError):  # it is gone already: `hear` and `ended` say so
+            stdin.write(json.dumps(instructions).encode() + b"\n")
+            stdin.flush()
+
+    def hear(self, within_s: float) -> str:
         """The one line that it says when it is ready. Raises `Unavailable` if it ends or takes too long."""
         stdout = self._pipe(self._process.stdout)
         ready, _, _ = select.select([stdout], [], [], within_s)
@@ -127,30 +130,31 @@ def run_demo(
 def _run(
     settings: Settings, folder: Path, units: int, seed: int, say: Callable[[str], None], children: list[Child]
 ) -> int:
-    say("Starting the service …")
-    told = settings.model_dump(mode="json") | {"data_dir": str(settings.data_dir.absolute())}
-    service = Child("cop.demo.service", told, _log(folder, "service"))
+    say("Starting …")
+    service = Child("cop.demo.service", _log(folder, "service"))
     children.append(service)
+    service.tell(settings.model_dump(mode="json") | {"data_dir": str(settings.data_dir.absolute())})
     basemap = _basemap()
-    build_ground(basemap, folder)  # while the database starts
-    answer = json.loads(service.hears(SERVICE_START_S))
-    if "error" in answer:
-        raise Unavailable(answer["error"])
-    url, keys = answer["url"], answer["keys"]
+    build_ground(basemap, folder)  # once, before all the agencies want it
     started_at_s = float(int(time.time()))
+    slugs = [party.slug for party in PARTIES]
 
     def start(slug: str) -> Child:
-        assignment = Assignment(
-            slug, url, keys[slug], seed, units, started_at_s, str(basemap), str(folder.absolute())
-        )
-        return Child("cop.demo.agency", asdict(assignment), _log(folder, slug))
+        child = Child("cop.demo.agency", _log(folder, slug))
+        child.tell(asdict(Assignment(slug, seed, units, started_at_s, str(basemap), str(folder.absolute()))))
+        return child
 
-    with Client(url, keys["viewer"]) as viewer:
+    children += [start(slug) for slug in slugs]
+    answer = json.loads(service.hear(SERVICE_START_S))
+    if "error" in answer:
+        raise Unavailable(answer["error"])
+    desks = {slug: asdict(Desk(answer["url"], key)) for slug, key in answer["keys"].items()}
+    with Client(**desks["viewer"]) as viewer:
         _await_ready(viewer, service)
-        slugs = [party.slug for party in PARTIES]
-        children += [start(slug) for slug in slugs]
+        for slug, child in zip(slugs, children[1:], strict=True):
+            child.tell(desks[slug])
         for child in children[1:]:
-            child.hears(AGENCY_START_S)
+            child.hear(AGENCY_START_S)
         say(
             f"Lakefront Surge: {len(slugs)} agencies, {units} units. Open this address, once, within 15 minutes:"
         )
@@ -167,6 +171,7 @@ def _run(
                 children[place].stop(0.0)
                 time.sleep(PAUSE_BEFORE_RESTART_S)
                 children[place] = start(slug)
+                children[place].tell(desks[slug])
 
 
 def _await_ready(viewer: Client, service: Child) -> None:

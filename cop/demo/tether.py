@@ -1,7 +1,7 @@
 """The line between the demo and its child processes: when the parent is gone, however it went, they go too.
 
-The parent holds the other end of the child's standard input. The first line on it is the child's
-instructions, secrets among them; the end of it, which the kernel sees to even after `kill -9`, means stop.
+The parent holds the other end of the child's standard input. The lines on it are the child's instructions,
+secrets among them; the end of it, which the kernel sees to even after `kill -9`, means stop.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _stdin = open(0, "rb", buffering=0, closefd=False)  # noqa: SIM115 - no buffer, 
 
 
 def instructions() -> dict[str, Any]:
-    """What the parent wrote first. Ends the process if the parent died before it had."""
+    """The next line that the parent wrote. Ends the process if the parent is gone before it has."""
     line = _stdin.readline()
     if not line:
         raise SystemExit(0)

@@ -119,7 +119,7 @@ def step(
     """
     if distress:
         return replace(state, distress=True, speed_mps=0.0)
-    state = replace(_moved(state, now_s, dt_s), distress=False)
+    state = _moved(replace(state, distress=False) if state.distress else state, now_s, dt_s)
     if state.silent_until_s <= now_s and rng.random() < SILENCES_AN_HOUR / 3600.0 * dt_s:
         state = replace(state, silent_until_s=now_s + rng.uniform(*SILENCE_S))
     return _decided(unit, state, now_s, dt_s, order, world, rng)

@@ -172,7 +172,7 @@ def played(ground: Ground, world: World) -> list[tuple[int, dict[Unit, units.Sta
     everyone = scenario.fleet_of(LAYERS, ground, SEED, 300)
     fleet = Fleet(everyone, Plot(ground, everyone, SEED), world, SEED)
     samples = []
-    for now_s in range(-270, 330, 30):
+    for now_s in range(-210, 390, 30):
         fleet.advance(now_s)
         samples.append((now_s, dict(fleet.states)))
     return samples
@@ -210,7 +210,7 @@ def test_same_seed_plays_the_same_in_whatever_steps(ground: Ground, world: World
     everyone = scenario.fleet_of(LAYERS, ground, SEED, 60)
     in_one, by_second = (Fleet(everyone, Plot(ground, everyone, SEED), world, SEED) for _ in range(2))
     in_one.advance(-100)
-    for now_s in range(-299, -99):
+    for now_s in range(-239, -99):
         by_second.advance(now_s)
     assert {u: s.position for u, s in in_one.states.items()} == {
         u: s.position for u, s in by_second.states.items()
@@ -230,7 +230,7 @@ def test_agencies_apart_see_the_same_orders_as_together(ground: Ground, world: W
 def test_silent_unit_reports_nothing(ground: Ground, world: World) -> None:
     everyone = scenario.fleet_of(["cfd.units"], ground, SEED, 200)
     fleet = Fleet(everyone, Plot(ground, everyone, SEED), world, SEED)
-    for now_s in range(-299, 0):
+    for now_s in range(-239, 0):
         fleet.advance(now_s)
         due = fleet.reporting()
         assert not any(fleet.states[u].silent_until_s > now_s and not fleet.states[u].distress for u in due)
@@ -240,7 +240,7 @@ def test_every_unit_is_heard_within_five_seconds(ground: Ground, world: World) -
     everyone = scenario.fleet_of(["ems.units"], ground, SEED, 200)
     fleet = Fleet(everyone, Plot(ground, everyone, SEED), world, SEED)
     heard = set()
-    for now_s in range(-299, -294):
+    for now_s in range(-239, -234):
         fleet.advance(now_s)
         heard.update(fleet.reporting())
     assert heard == set(everyone)
