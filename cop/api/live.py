@@ -145,7 +145,7 @@ class Sender:
         try:
             await self._websocket.send({"type": "websocket.send", "text": text})
         except asyncio.CancelledError:
-            if not (self._interrupted and self._task and self._task.uncancel() == 0):
+            if self._task is None or not self._interrupted or self._task.uncancel() > 0:
                 raise
         finally:
             self._sending = self._interrupted = False
