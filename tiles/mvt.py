@@ -1,0 +1,81 @@
+"""One vector tile of one layer, encoded by PostGIS in one statement; `cop/api/tiles.py` asks for it."""
+
+from __future__ import annotations
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from layers.database import driver
+from layers.model import LayerId
+from tiles.cells import cell_ranges
+from tiles.grid import BUFFER, EXTENT, MAX_LAT, Tile, bounds
+
+NAME = "features"
+"""The one layer of features within a tile."""
+MAX_FEATURES = 50_000
+"""Features in one tile; more cannot be told apart on a screen, and would hold the page up. Which ones is not said."""
+
+# Points are found by their cell (the btree), everything else by the GiST index that holds nothing but that. The box
+# is tested again exactly. Mercator ends at 85 degrees: what reaches beyond is cut there, as it cannot be projected.
+_TILE = """
+WITH tile AS (
+    SELECT ST_TileEnvelope($2, $3, $4) AS square, ST_MakeEnvelope($5, $6, $7, $8, 4326) AS box
+), found AS (
+    {points}
+    UNION ALL
+    SELECT id, properties, observed_at,
+           CASE WHEN ST_YMax(geometry) > $9 OR ST_YMin(geometry) < -$9
+                THEN ST_ClipByBox2D(geometry, ST_MakeEnvelope(-180, -$9, 180, $9, 4326)) ELSE geometry END
+    FROM feature, tile
+    WHERE layer_id = $1 AND cell IS NULL AND geometry && box
+)
+SELECT ST_AsMVT(drawn, '{name}', {extent}, 'geometry')
+FROM (
+    SELECT id, (extract(epoch FROM observed_at) * 1000)::bigint AS observed_at,
+           CASE WHEN properties ?| '{{id,observed_at}}' THEN properties - '{{id,observed_at}}'::text[]
+                ELSE properties END AS properties,
+           ST_AsMVTGeom(ST_Transform(geometry, 3857), square, {extent}, {buffer}, true) AS geometry
+    FROM found, tile
+    LIMIT {limit}
+) AS drawn
+WHERE geometry IS NOT NULL
+"""
+_POINTS_IN_CELLS = """
+    SELECT id, properties, observed_at, geometry
+    FROM tile, unnest($10::bigint[], $11::bigint[]) AS range (low, high)
+    JOIN feature ON layer_id = $1 AND cell BETWEEN low AND high
+    WHERE geometry && box
+"""
+_POINTS = """
+    SELECT id, properties, observed_at, geometry
+    FROM feature, tile
+    WHERE layer_id = $1 AND cell IS NOT NULL AND geometry && box
+"""
+
+
+def _statement(points: str) -> str:
+    return _TILE.format(points=points.strip(), name=NAME, extent=EXTENT, buffer=BUFFER, limit=MAX_FEATURES)
+
+
+TILE_IN_CELLS = _statement(_POINTS_IN_CELLS)
+TILE_OF_MANY = _statement(_POINTS)
+
+
+def statement_of(layer: LayerId, tile: Tile) -> tuple[str, list[object]]:
+    """The statement that encodes *tile* of *layer*, and its parameters."""
+    box = bounds(tile, BUFFER)
+    parameters: list[object] = [layer, tile.z, tile.x, tile.y, *box, MAX_LAT]
+    ranges = cell_ranges(box)
+    if ranges is None:
+        return TILE_OF_MANY, parameters
+    return TILE_IN_CELLS, [*parameters, [low for low, _ in ranges], [high for _, high in ranges]]
+
+
+async def read_tile(connection: AsyncConnection, layer: LayerId, tile: Tile) -> bytes:
+    """*tile* of *layer* as a Mapbox Vector Tile; no bytes if it shows nothing.
+
+    Each feature has the attributes `id`, `observed_at` (ms since 1970) and its properties that are text, numbers
+    or truth values; lists and objects are left out, as the format has none. At most MAX_FEATURES.
+    """
+    statement, parameters = statement_of(layer, tile)
+    encoded: bytes = await (await driver(connection)).fetchval(statement, *parameters)
+    return encoded
