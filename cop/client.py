@@ -187,7 +187,7 @@ class Client:
             yield from page["features"]
             if (address := _next(page)) is None:
                 return
-            page = self._request("GET", address).json()
+            page = self._request("GET", self._ours(address)).json()
 
     def item(self, layer: str, feature_id: str) -> JsonObject:
         """One feature as it stands."""
@@ -329,6 +329,13 @@ class Client:
             raise ValueError("there is nothing to push: no features were given")
         return total
 
+    def _ours(self, address: str) -> str:
+        """What follows the host in *address*, for a request of ours: whatever host a link names, the key
+        goes to the one it is for. (A service behind a proxy may know itself by another name.)"""
+        base = httpx.URL(self.url)
+        path = base.join(address).raw_path.decode()
+        return path.removeprefix(base.raw_path.decode().rstrip("/"))
+
     def _json(
         self,
         method: str,
@@ -365,7 +372,7 @@ class Client:
                 unsent = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
                 wait_s = _pause_s(attempt)
                 if not (repeatable or unsent) or time.monotonic() + wait_s > deadline:
-                    detail = f"{self.url} does not answer: {error or type(error).__name__}"
+                    detail = f"{self.url} does not answer: {str(error) or type(error).__name__}"
                     raise ProblemError(0, "client.no_answer", detail) from error
             else:
                 if answer.is_success:
