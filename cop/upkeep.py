@@ -18,11 +18,12 @@ logger = logging.getLogger("cop.upkeep")
 
 UPKEEP_LOCK = 0x636F70_02
 PRUNE_EVERY = timedelta(minutes=10)
+RETRY_AFTER = timedelta(minutes=1)
 PRUNE = (
     # A publisher that retries does so within minutes; a day covers one that was down overnight.
     "DELETE FROM idempotency WHERE at < now() - interval '1 day'",
     # An observation older than the history has nothing left that it could contradict.
-    "DELETE FROM tombstone WHERE gone_at < now() - :history",
+    "DELETE FROM tombstone WHERE gone_at < now() - CAST(:history AS interval)",
     "DELETE FROM credential WHERE kind <> 'key' AND expires_at < now() - interval '7 days'",
 )
 
@@ -48,6 +49,7 @@ async def _keep(database: Database, publisher: Publisher, *, sweep_s: float, his
     while True:
         try:
             if datetime.now(UTC) >= next_tidy:
+                next_tidy = datetime.now(UTC) + RETRY_AFTER
                 await tidy(database, history_days=history_days)
                 next_tidy = datetime.now(UTC) + PRUNE_EVERY
             await publisher.sweep()

@@ -196,7 +196,10 @@ WHERE inhparent = 'change'::regclass
 
 
 async def _add_partition(raw: asyncpg.Connection, name: str, start: datetime, end: datetime) -> None:
-    # A partition cannot be attached over rows that the default one holds for its days: move them first.
+    # A partition cannot be attached over rows that the default one holds for its day: they move first, and
+    # nothing may join them meanwhile. Writers wait for the moment that this takes.
+    await raw.execute("SET LOCAL lock_timeout = '5s'")
+    await raw.execute("LOCK TABLE change_other IN ACCESS EXCLUSIVE MODE")
     await raw.execute(f"CREATE TABLE {name} (LIKE change INCLUDING DEFAULTS INCLUDING CONSTRAINTS)")
     await raw.execute(
         f"""

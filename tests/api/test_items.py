@@ -111,7 +111,10 @@ async def test_the_public_sees_only_what_is_public(
 
 async def test_a_feature_is_created_then_unchanged_then_moved(fire: httpx.AsyncClient) -> None:
     created = await fire.post(ITEMS, json=unit("E1"))
-    assert (created.status_code, created.headers["location"]) == (201, f"{fire.base_url}{ITEMS}/E1".replace("//c", "/c"))
+    assert (created.status_code, created.headers["location"]) == (
+        201,
+        f"{fire.base_url}{ITEMS}/E1".replace("//c", "/c"),
+    )
     same = (await fire.post(ITEMS, json=unit("E1"))).json()
     assert (same["unchanged"], same["first_revision"]) == (1, None)
     moved = await fire.post(ITEMS, json=unit("E1", lng=-87.5))
@@ -139,10 +142,14 @@ async def test_a_patch_of_one_needs_no_more_than_what_changes(fire: httpx.AsyncC
 
 async def test_a_position_feed_and_a_status_feed_serve_one_layer(fire: httpx.AsyncClient) -> None:
     await fire.post(ITEMS, json=collection(unit("E1"), unit("E2")))
-    statuses = collection(*({"type": "Feature", "id": id, "properties": {"status": "on_scene"}} for id in ("E1", "E2")))
+    statuses = collection(
+        *({"type": "Feature", "id": id, "properties": {"status": "on_scene"}} for id in ("E1", "E2"))
+    )
     receipt = (await fire.patch(ITEMS, json=statuses)).json()
     assert receipt["accepted"] == 2
-    moved = collection({"type": "Feature", "id": "E1", "geometry": {"type": "Point", "coordinates": [-87.4, 41.9]}})
+    moved = collection(
+        {"type": "Feature", "id": "E1", "geometry": {"type": "Point", "coordinates": [-87.4, 41.9]}}
+    )
     assert (await fire.patch(ITEMS, json=moved)).json()["accepted"] == 1
     feature = (await fire.get(f"{ITEMS}/E1")).json()
     assert feature["geometry"]["coordinates"] == [-87.4, 41.9]
@@ -176,7 +183,9 @@ async def test_a_retry_under_the_same_key_gets_the_same_receipt(fire: httpx.Asyn
     assert (other.status_code, other.json()["code"]) == (409, "idempotency.conflict")
 
 
-@pytest.mark.parametrize(("type", "begin", "end"), [("application/x-ndjson", "", "\n"), ("application/geo+json-seq", "\x1e", "\n")])
+@pytest.mark.parametrize(
+    ("type", "begin", "end"), [("application/x-ndjson", "", "\n"), ("application/geo+json-seq", "\x1e", "\n")]
+)
 async def test_a_stream_of_features_is_taken_line_by_line(
     fire: httpx.AsyncClient, type: str, begin: str, end: str
 ) -> None:
@@ -214,7 +223,9 @@ async def test_pushes_at_once_each_have_their_own_receipt(fire: httpx.AsyncClien
 
 
 async def test_pages_lead_on_by_next_links_to_the_last(fire: httpx.AsyncClient) -> None:
-    await fire.post(ITEMS, json=collection(*(unit(f"U{number}", lng=-87.0 - number / 100) for number in range(25))))
+    await fire.post(
+        ITEMS, json=collection(*(unit(f"U{number}", lng=-87.0 - number / 100) for number in range(25)))
+    )
     seen: list[str] = []
     url: str | None = f"{ITEMS}?limit=10&bbox=-90,40,-80,43"
     while url:

@@ -33,7 +33,9 @@ async def browser(server: Serving) -> AsyncIterator[httpx.AsyncClient]:
 # Denials
 
 
-async def test_a_ticket_opens_the_page_once(host: httpx.AsyncClient, browser: httpx.AsyncClient, server: Serving) -> None:
+async def test_a_ticket_opens_the_page_once(
+    host: httpx.AsyncClient, browser: httpx.AsyncClient, server: Serving
+) -> None:
     url = (await host.post("/tickets", json={"scopes": ["view", "plan"]})).json()["url"]
     entered = await browser.get(url)
     assert (entered.status_code, entered.headers["location"]) == (303, "/")
@@ -48,7 +50,9 @@ async def test_a_ticket_opens_the_page_once(host: httpx.AsyncClient, browser: ht
         assert (await another.get(url)).status_code == 401
 
 
-async def test_leaving_ends_the_session_everywhere(host: httpx.AsyncClient, browser: httpx.AsyncClient) -> None:
+async def test_leaving_ends_the_session_everywhere(
+    host: httpx.AsyncClient, browser: httpx.AsyncClient
+) -> None:
     await browser.get((await host.post("/tickets", json={})).json()["url"])
     secret = browser.cookies["cop_session"]
     assert (await browser.post("/session/end")).status_code == 204
@@ -64,7 +68,9 @@ async def test_another_site_cannot_write_with_a_viewers_cookie(
         "/operations", json={"id": "x", "agency": "oem"}, headers={"Origin": "https://evil.example"}
     )
     assert (forged.status_code, forged.json()["code"]) == (403, "origin")
-    own = await browser.post("/operations", json={"id": "x", "agency": "oem"}, headers={"Origin": str(browser.base_url)})
+    own = await browser.post(
+        "/operations", json={"id": "x", "agency": "oem"}, headers={"Origin": str(browser.base_url)}
+    )
     assert own.status_code == 201
 
 
@@ -75,7 +81,9 @@ async def test_a_ticket_gives_no_more_than_the_key_has(server: Serving, key: Mak
 
 
 async def test_only_the_host_adds_agencies(host: httpx.AsyncClient, server: Serving, key: Make) -> None:
-    assert (await host.post("/agencies", json={"id": "cfd", "name": "Fire", "color": "#d55e00"})).status_code == 201
+    assert (
+        await host.post("/agencies", json={"id": "cfd", "name": "Fire", "color": "#d55e00"})
+    ).status_code == 201
     headers = {"Authorization": f"Bearer {await key('cfd', 'admin')}"}
     async with httpx.AsyncClient(base_url=server.url, headers=headers) as other:
         assert (await other.post("/agencies", json={"id": "ems"})).status_code == 403
@@ -111,10 +119,14 @@ async def test_a_bad_layer_is_one_clear_problem(
 # What works
 
 
-async def test_an_operation_shows_the_layers_that_you_see(host: httpx.AsyncClient, server: Serving, key: Make) -> None:
+async def test_an_operation_shows_the_layers_that_you_see(
+    host: httpx.AsyncClient, server: Serving, key: Make
+) -> None:
     for id in ("oem.units", "oem.secret"):
         await host.post("/collections", json={"id": id, "kind": "units", "status": "exercise"})
-    await host.post("/operations", json={"id": "surge", "agency": "oem", "status": "exercise", "title": "Surge"})
+    await host.post(
+        "/operations", json={"id": "surge", "agency": "oem", "status": "exercise", "title": "Surge"}
+    )
     for id in ("oem.units", "oem.secret"):
         assert (await host.put(f"/operations/surge/layers/{id}")).status_code == 204
     await host.put("/collections/oem.units/shares/all")
@@ -147,7 +159,7 @@ async def test_the_front_door_is_a_page_for_browsers_and_ogc_for_programs(browse
 async def test_health_tells_the_process_from_its_work(browser: httpx.AsyncClient) -> None:
     assert (await browser.get("/livez")).status_code == 200
     async with asyncio.timeout(5):
-        while (ready := await browser.get("/readyz")).status_code != 200:
+        while (ready := await browser.get("/readyz")).status_code != 200:  # noqa: ASYNC110 - another service tells no event
             await asyncio.sleep(0.05)
     assert all(ready.json()["parts"].values())
 

@@ -61,10 +61,10 @@ async def test_another_agency_cannot_revoke(db: Database) -> None:
 
 
 async def test_a_key_that_has_expired_already_is_not_made(db: Database) -> None:
-    with pytest.raises(Invalid):
-        async with db.begin() as connection:
-            await directory.add_agency(connection, "cfd")
-            past = datetime.now(UTC) - timedelta(days=1)
+    past = datetime.now(UTC) - timedelta(days=1)
+    async with db.begin() as connection:
+        await directory.add_agency(connection, "cfd")
+        with pytest.raises(Invalid):
             await credentials.create_key(connection, "cfd", [Scope.VIEW], expires_at=past)
 
 

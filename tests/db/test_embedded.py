@@ -209,6 +209,15 @@ def test_first_opener_leaves_the_server_to_the_second(open_folder: Path) -> None
     assert cluster.postmaster() is None
 
 
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_service_that_is_told_to_end_takes_its_server_with_it(open_folder: Path, how: signal.Signals) -> None:
+    with _holder(open_folder / "cop") as service:
+        _line(service)
+        service.send_signal(how)
+        service.wait(30)
+    assert Cluster(open_folder / "cop").postmaster() is None
+
+
 def test_server_started_by_hand_is_left_running(open_folder: Path) -> None:
     cluster = Cluster(open_folder / "cop")
     cluster.start()
@@ -239,6 +248,17 @@ def test_acknowledged_rows_survive_kill_9_of_postgres(open_folder: Path) -> None
         stored = int(cluster.execute("SELECT count(*) FROM push", "cop"))
     assert acknowledged >= 50
     assert stored in (acknowledged, acknowledged + 1)
+
+
+def test_backend_that_outlives_its_postmaster_does_not_hold_up_recovery(open_folder: Path) -> None:
+    with Cluster.open(open_folder / "cop") as cluster:
+        asked = [cluster.programs["psql"], "-XqAt", cluster.url, "-c", "SELECT pg_backend_pid()", "-c", BUSY]
+        with subprocess.Popen(asked, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as busy:
+            backend = int(_line(busy))
+            _kill_server(cluster)
+            busy.wait(30)
+        assert not Path(f"/proc/{backend}").exists()
+        _wait_until(lambda: (now := cluster.postmaster()) is not None and now.status == "ready")
 
 
 def test_server_that_dies_is_started_again_while_in_use(open_folder: Path) -> None:
@@ -357,6 +377,9 @@ def _unprivileged() -> Iterator[None]:
         os.seteuid(0)
         os.setegid(0)
 
+
+# A loop that never looks whether its postmaster lives.
+BUSY = "DO $$ BEGIN LOOP PERFORM 1; END LOOP; END $$"
 
 HOLD = """
 import sys

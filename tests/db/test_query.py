@@ -153,7 +153,8 @@ async def large(db: Database) -> Layer:
             text(
                 """
                 INSERT INTO feature (layer_id, id, geometry, cell, properties, observed_at, received_at, revision)
-                SELECT :layer + n % 4, 'U' || n, ST_SetSRID(ST_MakePoint(-88 + n % 250 / 250.0, 41 + n / 250 / 200.0), 4326),
+                SELECT :layer + n % 4, 'U' || n,
+                       ST_SetSRID(ST_MakePoint(-88 + n % 250 / 250.0, 41 + n / 250 / 200.0), 4326),
                        n % 3000, '{}', now(), now(), n
                 FROM generate_series(1, 50000) AS n
                 """
