@@ -127,7 +127,8 @@ def choose_layers(access: Access, question: Question) -> tuple[list[Layer], Stat
     detail = (
         f"Layers of status {' and '.join(sorted(statuses))} are not analysed together; name those you mean."
     )
-    raise Invalid(detail, pointer="/layers", code="coverage.mixed_status")
+    pointer = "" if question.layers is None else "/layers"
+    raise Invalid(detail, pointer=pointer, code="coverage.mixed_status")
 
 
 def placed(area: dict[str, Any]) -> dict[str, Any]:
