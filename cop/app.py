@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import web
 from cop.analysts import Analysts
-from cop.api import admin, collections, coverage, errors, health, items, landing, live, session
+from cop.api import admin, collections, coverage, errors, health, items, landing, live, session, tiles
 from cop.live.hub import Hub
 from cop.live.pump import Pump
 from cop.settings import Settings
@@ -23,7 +23,7 @@ from layers.database import Database, migrate
 from layers.directory import Directories
 from layers.publish import Publisher
 
-ROUTERS = (landing, health, collections, items, session, admin, coverage, live)
+ROUTERS = (landing, health, collections, items, session, admin, coverage, tiles, live)
 
 
 def create_app(settings: Settings) -> FastAPI:
