@@ -39,11 +39,15 @@ FROM (
 ) AS drawn
 WHERE geometry IS NOT NULL
 """
+# OFFSET 0 keeps the planner, who cannot know how few rows a range has, from reading the table once for all ranges.
 _POINTS_IN_CELLS = """
-    SELECT id, properties, observed_at, geometry
-    FROM tile, unnest($10::bigint[], $11::bigint[]) AS range (low, high)
-    JOIN feature ON layer_id = $1 AND cell BETWEEN low AND high
-    WHERE geometry && box
+    SELECT near.*
+    FROM tile, unnest($10::bigint[], $11::bigint[]) AS range (low, high), LATERAL (
+        SELECT id, properties, observed_at, geometry
+        FROM feature
+        WHERE layer_id = $1 AND cell BETWEEN low AND high AND geometry && box
+        OFFSET 0
+    ) AS near
 """
 _POINTS = """
     SELECT id, properties, observed_at, geometry
