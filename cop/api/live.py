@@ -136,7 +136,7 @@ class Sender:
         while session.closing is None:
             await self._awake.wait()
             self._awake.clear()
-            while session.closing is None and (text := session.next_message()) is not None:
+            while (text := session.next_message()) is not None:
                 await self._send(text)
                 session.sent()
 

@@ -202,6 +202,8 @@ class Session:
 
     def next_message(self) -> str | None:
         """What to send now; None: wait for `wake`. Follow up with `sent` once the socket has taken it."""
+        if self.closing is not None:
+            return None
         if self._notices:
             text = self._notices.pop(next(iter(self._notices)))
         elif self._frame is not None:

@@ -1,0 +1,53 @@
+"""The least that a broadcast can cost: uvicorn and Starlette sending one prepared text to every socket each tick.
+
+Run by `bench_live` as `python -m tests.bench.bare_broadcast PORT CHARACTERS TICK_S`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.routing import WebSocketRoute
+from starlette.websockets import WebSocket
+
+
+def bare_app(text: str, tick_s: float) -> Starlette:
+    """An application that sends *text* to each socket every *tick_s*."""
+    sockets: set[WebSocket] = set()
+
+    async def stay(socket: WebSocket) -> None:
+        await socket.accept()
+        sockets.add(socket)
+        while (await socket.receive())["type"] != "websocket.disconnect":
+            pass
+        sockets.discard(socket)
+
+    async def broadcast() -> None:
+        while True:
+            await asyncio.sleep(tick_s)
+            for socket in list(sockets):
+                await socket.send_text(text)
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        task = asyncio.create_task(broadcast())
+        yield
+        task.cancel()
+
+    return Starlette(routes=[WebSocketRoute("/live", stay)], lifespan=lifespan)
+
+
+if __name__ == "__main__":
+    port, characters, tick_s = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
+    uvicorn.run(
+        bare_app("x" * characters, tick_s),
+        port=port,
+        log_level="warning",
+        ws="websockets-sansio",
+        ws_per_message_deflate=False,
+    )
