@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import mapbox_vector_tile
+import numpy as np
 import pytest
 import shapely
 from shapely.geometry.base import BaseGeometry
@@ -115,21 +116,15 @@ async def test_tiles_of_shapes_hold_what_brute_force_finds(db: Database) -> None
         layer = await new_layer(connection, "cfd.zones", "zones")
         shapes = blobs(300, seed=2)
         await store(connection, layer, shapes)
-        for tile in [Tile(z, x, y) for z in (2, 4) for x in range(2**z) for y in range(2**z)]:
-            square = shapely.box(*bounds(tile))
+        outlines = np.array([shapely.geometry.shape(each["geometry"]) for each in shapes])
+        # Edges are straight on the map or on the ground, and differ in between: what barely touches may go either way.
+        within, near = shapely.buffer(outlines, -0.05), shapely.buffer(outlines, 0.5)
+        names = np.array([each["id"] for each in shapes])
+        for tile in [Tile(z, x, y) for z in (2, 3) for x in range(2**z) for y in range(2**z)]:
             found = await ids_in(connection, layer, tile)
-            grown = shapely.box(*bounds(tile, BUFFER))
-            # Within the tile all are there; in its margin, edges that are straight on the map and not on the ground
-            # may make a difference.
-            inside = {
-                s["id"]
-                for s in shapes
-                if shapely.geometry.shape(s["geometry"]).buffer(-0.05).intersects(square)
-            }
-            near = {
-                s["id"] for s in shapes if shapely.geometry.shape(s["geometry"]).buffer(0.5).intersects(grown)
-            }
-            assert inside <= found <= near, tile
+            sure = set(names[shapely.intersects(within, shapely.box(*bounds(tile)))])
+            possible = set(names[shapely.intersects(near, shapely.box(*bounds(tile, BUFFER)))])
+            assert sure <= found <= possible, tile
 
 
 async def test_shapes_beyond_the_end_of_the_map_are_cut_there(db: Database) -> None:
@@ -186,12 +181,9 @@ async def test_an_empty_tile_has_no_bytes(db: Database) -> None:
         assert await read_tile(connection, layer.id, Tile(0, 0, 0)) == b""
 
 
-@pytest.mark.parametrize(
-    ("kind", "z"), [("units", 8), ("units", 14), ("zones", 8), ("zones", 14), ("units", 2)]
-)
-async def test_no_tile_reads_the_whole_table(db: Database, kind: str, z: int) -> None:
+async def test_no_tile_reads_the_whole_table(db: Database) -> None:
     async with db.begin() as connection:
-        layer = await new_layer(connection, "cfd.units", "units")
+        units = await new_layer(connection, "cfd.units", "units")
         zones = await new_layer(connection, "cfd.zones", "zones")
         small = await new_layer(connection, "cpd.units", "units")
         await store(connection, small, scattered(200, seed=3))
@@ -203,13 +195,13 @@ async def test_no_tile_reads_the_whole_table(db: Database, kind: str, z: int) ->
             SELECT $1, small.id || '-' || i, geometry, cell, properties, observed_at, received_at, 1
             FROM feature AS small, generate_series(1, 500) AS i WHERE layer_id = $2
             """,
-            layer.id,
+            units.id,
             small.id,
         )
         await raw.execute("ANALYZE feature")
-        asked = {"zones": zones, "units": layer}[kind] if z > 2 else small
-        statement, parameters = statement_of(asked.id, tile_at(-87.63, 41.88, z))
-        plan = "\n".join(row[0] for row in await raw.fetch(f"EXPLAIN {statement}", *parameters))
-    assert "Seq Scan" not in plan
-    assert "feature_cell" in plan
-    assert "feature_shape" in plan
+        for layer, z in [(units, 8), (units, 14), (zones, 8), (zones, 14), (small, 2), (zones, 2)]:
+            statement, parameters = statement_of(layer.id, tile_at(-87.63, 41.88, z))
+            plan = "\n".join(row[0] for row in await raw.fetch(f"EXPLAIN {statement}", *parameters))
+            assert "Seq Scan" not in plan, plan
+            assert "feature_cell" in plan, plan
+            assert "feature_shape" in plan, plan
