@@ -35,8 +35,10 @@ export interface LayerState {
 export interface Change {
   reset: boolean;
   put: number[];
-  moved: Uint32Array;
   gone: number[];
+  moved: Uint32Array;
+  /** `MOVE_WIDTH` numbers for each of `moved`, so that whoever draws them need not look them up one by one. */
+  moves: Float64Array;
 }
 
 export interface State {
@@ -78,13 +80,20 @@ export function apply(state: State, message: Message): State {
   }
 }
 
-const NONE = new Uint32Array(0);
+/** A change that says: all of this layer is new to you, or gone. */
+export const WHOLE: Change = {
+  reset: true,
+  put: [],
+  gone: [],
+  moved: new Uint32Array(0),
+  moves: new Float64Array(0),
+};
 
 function forget(state: State, names: string[]): State {
   const layers = new Map(state.layers);
   const changes = new Map<string, Change>();
   for (const name of names) {
-    if (layers.delete(name)) changes.set(name, { reset: true, put: [], moved: NONE, gone: [] });
+    if (layers.delete(name)) changes.set(name, WHOLE);
   }
   return { ...state, layers, changes };
 }
@@ -138,7 +147,8 @@ function take(state: State, info: LayerInfo, packed: PackedLayer): Change {
   move(layer, packed);
   layer.epoch = packed.epoch;
   layer.revision = packed.revision;
-  return { reset: packed.reset, put: packed.putSlots, moved: packed.moveSlots, gone };
+  const { reset, putSlots, moveSlots, moves } = packed;
+  return { reset, put: putSlots, gone, moved: moveSlots, moves };
 }
 
 function feature(put: Put): Feature {
@@ -163,14 +173,15 @@ function move(layer: LayerState, { moveSlots, moves }: PackedLayer): void {
     const observedAt = moves[at + 2]!;
     if (it.expiresAt !== null) it.expiresAt += observedAt - it.observedAt;
     it.observedAt = observedAt;
-    setOrRemove(it.properties, "heading_deg", moves[at + 3]!);
-    setOrRemove(it.properties, "speed_mps", moves[at + 4]!);
+    const heading = moves[at + 3]!;
+    const speed = moves[at + 4]!;
+    const properties = it.properties as { heading_deg?: number; speed_mps?: number };
+    // NaN stands for null; a name that is there is written without a look, as this runs for every move
+    if (heading === heading) properties.heading_deg = heading;
+    else if ("heading_deg" in properties) delete properties.heading_deg;
+    if (speed === speed) properties.speed_mps = speed;
+    else if ("speed_mps" in properties) delete properties.speed_mps;
   }
-}
-
-function setOrRemove(properties: Properties, name: string, value: number): void {
-  if (value === value) properties[name] = value;
-  else if (name in properties) delete properties[name];
 }
 
 /** The features of a layer, in no promised order. */

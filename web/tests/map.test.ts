@@ -7,7 +7,7 @@ import { SymbolPool } from "../src/map/symbol-pool.ts";
 import { glyphOf, ringOf, Ring } from "../src/map/symbols.ts";
 import { PALETTE, type Theme } from "../src/map/theme.ts";
 import { Flag, Instances, mercatorX, mercatorY, RECKONING_S } from "../src/map/units.ts";
-import type { LayerState } from "../src/state.ts";
+import { type LayerState, WHOLE } from "../src/state.ts";
 import { layerInfo } from "./recorded.ts";
 
 const THEMES: Theme[] = ["light", "dark"];
@@ -67,11 +67,10 @@ function layerOf(...coordinates: [number, number][]): LayerState {
   const slots = new Map(features.map(({ id }, slot) => [id, slot]));
   return { info: layerInfo("cfd.units"), epoch: "e", revision: 1, features, slots };
 }
-const ALL = { reset: true, put: [], moved: new Uint32Array(0), gone: [] };
 
 test("a unit is moved on by its speed for ten seconds, then stands still", () => {
   const pool = new SymbolPool("units", 0);
-  pool.change(layerOf([0, 0]), ALL, "#D55E00");
+  pool.change(layerOf([0, 0]), WHOLE, "#D55E00");
   const metres = (ms: number) => (pool.instances.place(0, ms).x - mercatorX(0)) * 40_075_016.7;
   expect(metres(5_000)).toBeCloseTo(500, 0);
   expect(metres(60_000)).toBeCloseTo(100 * RECKONING_S, 0);
@@ -79,9 +78,9 @@ test("a unit is moved on by its speed for ten seconds, then stands still", () =>
 
 test("picking finds what is drawn near, nearest first, and nothing that is hidden", () => {
   const pool = new SymbolPool("units", 0);
-  pool.change(layerOf([0, 0], [0.001, 0], [5, 5]), ALL, "#D55E00");
+  pool.change(layerOf([0, 0], [0.001, 0], [5, 5]), WHOLE, "#D55E00");
   const near = () =>
-    pool.instances.near(mercatorX(0.0009), mercatorY(0), 0.002 / 360, 0).map((i) => pool.owner(i)?.id);
+    pool.instances.near(mercatorX(0.0009), mercatorY(0), 0.002 / 360, 0).map(({ i }) => pool.owner(i)?.id);
   expect(near()).toEqual(["E1", "E0"]);
   pool.hide(new Set(["cfd.units"]));
   expect(near()).toEqual([]);
@@ -89,7 +88,7 @@ test("picking finds what is drawn near, nearest first, and nothing that is hidde
 
 test("a layer that is dropped leaves nothing to draw or to pick", () => {
   const pool = new SymbolPool("units", 0);
-  pool.change(layerOf([0, 0], [1, 1]), ALL, "#D55E00");
+  pool.change(layerOf([0, 0], [1, 1]), WHOLE, "#D55E00");
   pool.drop("cfd.units");
   expect([0, 1].map((i) => pool.instances.flags(i) & Flag.Shown)).toEqual([0, 0]);
   expect(pool.owner(0)).toBeUndefined();

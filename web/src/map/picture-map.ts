@@ -18,7 +18,7 @@ import fontUrl from "@fontsource/public-sans/files/public-sans-latin-500-normal.
 import fontBoldUrl from "@fontsource/public-sans/files/public-sans-latin-700-normal.woff2?url";
 import type { FeatureCollection } from "geojson";
 import { nameOf } from "../format.ts";
-import { ageS, featureById, featuresOf, type LayerState, type State } from "../state.ts";
+import { ageS, featureById, featuresOf, type LayerState, type State, WHOLE } from "../state.ts";
 import type { BBox, Kind, LayerInfo, Position } from "../wire.ts";
 import { areas, names } from "./areas.ts";
 import {
@@ -367,15 +367,16 @@ export class PictureMap {
     const x = mercatorX(event.lngLat.lng);
     const y = mercatorY(event.lngLat.lat);
     const world = 512 * 2 ** this.map.getZoom();
-    const found: Ref[] = [];
+    const found: { ref: Ref; distance: number }[] = [];
     for (const kind of [...SYMBOL_KINDS].reverse()) {
       const radius = (this.#symbols[kind].size / 2 + SLACK_PX) / world;
-      for (const i of this.#pools[kind].instances.near(x, y, radius, this.nowMs())) {
+      for (const { i, distance } of this.#pools[kind].instances.near(x, y, radius, this.nowMs())) {
         const ref = this.#pools[kind].owner(i);
-        if (ref) found.push(ref);
+        if (ref) found.push({ ref, distance });
       }
     }
-    return found.length > 0 ? found : this.#pickDrawn(event);
+    found.sort((a, b) => a.distance - b.distance);
+    return found.length > 0 ? found.map(({ ref }) => ref) : this.#pickDrawn(event);
   }
 
   /** Areas, and the symbols of tiled layers. */
@@ -464,8 +465,6 @@ export class PictureMap {
     if (features.length > 0 || had > 0) this.#put("callsigns", { type: "FeatureCollection", features });
   }
 }
-
-const WHOLE = { reset: true, put: [], moved: new Uint32Array(0), gone: [] };
 
 function revisionOf({ info, revision }: LayerState): string {
   return `${info.epoch}-${revision}`;

@@ -1,6 +1,7 @@
 // Which instance of which symbol layer draws which feature. It turns the changes that `state.ts` reports into writes to the
 // instances, and a found instance back into a feature; `picture-map.ts` owns one for units, incidents and assets each.
 
+import { MOVE_WIDTH } from "../holding.ts";
 import type { Change, Feature, LayerState } from "../state.ts";
 import { goesStale } from "../state.ts";
 import type { Kind, LayerInfo } from "../wire.ts";
@@ -41,7 +42,7 @@ export class SymbolPool {
       const feature = layer.features[slot];
       if (feature) this.#draw(layer.info, slot, feature, color);
     }
-    this.#move(layer, change.moved, bySlot);
+    this.#move(change, bySlot);
   }
 
   /** Erases all of a layer. */
@@ -121,22 +122,16 @@ export class SymbolPool {
     });
   }
 
-  #move(layer: LayerState, moved: Uint32Array, bySlot: number[]): void {
-    const { instances } = this;
-    for (let i = 0; i < moved.length; i++) {
-      const slot = moved[i]!;
-      const feature = layer.features[slot];
-      const geometry = feature?.geometry;
-      if (geometry?.type !== "Point") continue;
-      const heading = feature!.properties["heading_deg"];
-      const speed = feature!.properties["speed_mps"];
-      instances.move(
-        bySlot[slot]!,
-        geometry.coordinates[0]!,
-        geometry.coordinates[1]!,
-        feature!.observedAt,
-        typeof heading === "number" ? heading : NaN,
-        typeof speed === "number" ? speed : NaN,
+  #move({ moved, moves }: Change, bySlot: number[]): void {
+    for (let i = 0, at = 0; i < moved.length; i++, at += MOVE_WIDTH) {
+      const instance = bySlot[moved[i]!]!;
+      this.instances.move(
+        instance,
+        moves[at]!,
+        moves[at + 1]!,
+        moves[at + 2]!,
+        moves[at + 3]!,
+        moves[at + 4]!,
       );
     }
   }

@@ -10,8 +10,8 @@ const EQUATOR_M = 2 * Math.PI * 6378137;
 /** How long a unit is moved on by its last speed and heading. Beyond that we don't know, and say so by standing still. */
 export const RECKONING_S = 10;
 
-/** Layout of one instance: 8 floats, then 8 bytes; see the attributes in `onAdd`. */
-const FLOATS = 10;
+/** Layout of one instance: 6 floats (x, y, speed, heading, observed, stale after), glyph, ring, flags, 0, colour, 0. */
+const FLOATS = 8;
 const BYTES = FLOATS * 4;
 
 export enum Flag {
@@ -48,6 +48,14 @@ export function mercatorY(lat: number): number {
   const s = Math.sin((Math.max(-85.0511, Math.min(85.0511, lat)) * Math.PI) / 180);
   return 0.5 - Math.log((1 + s) / (1 - s)) / (4 * Math.PI);
 }
+
+/** How many times longer than at the equator a metre is on the Mercator square at height `y`: 1 / cos(latitude). */
+function stretch(y: number): number {
+  return Math.cosh(Math.PI * (1 - 2 * y));
+}
+
+const RADIANS = Math.PI / 180;
+const NO_HEADING = -1;
 
 /** Where the shader draws an instance: its place, moved on for as long as dead reckoning goes. */
 export interface Place {
@@ -89,7 +97,7 @@ export class Instances {
 
   remove(i: number): void {
     this.#countDistress(i, Ring.None);
-    this.bytes.fill(0, i * BYTES + 32, i * BYTES + 35);
+    this.bytes.fill(0, i * BYTES + 24, i * BYTES + 27);
     this.#free.push(i);
   }
 
@@ -104,16 +112,16 @@ export class Instances {
     this.floats[i * FLOATS + 5] = it.staleAfterS;
     const at = i * BYTES;
     this.#countDistress(i, it.ring);
-    this.bytes[at + 32] = it.glyph;
-    this.bytes[at + 33] = it.ring;
-    this.bytes[at + 34] = it.flags;
+    this.bytes[at + 24] = it.glyph;
+    this.bytes[at + 25] = it.ring;
+    this.bytes[at + 26] = it.flags;
     const color = parseInt(it.color.slice(1), 16);
-    this.bytes[at + 36] = color >> 16;
-    this.bytes[at + 37] = (color >> 8) & 255;
-    this.bytes[at + 38] = color & 255;
+    this.bytes[at + 28] = color >> 16;
+    this.bytes[at + 29] = (color >> 8) & 255;
+    this.bytes[at + 30] = color & 255;
   }
 
-  /** The part of `set` that a move changes. Called for every move: no objects, no calls that allocate. */
+  /** The part of `set` that a move changes. Called for every move: no objects, and no more trigonometry than it takes. */
   move(i: number, lng: number, lat: number, observedAt: number, headingDeg: number, speedMps: number): void {
     const x = mercatorX(lng);
     const y = mercatorY(lat);
@@ -122,56 +130,52 @@ export class Instances {
       this.originY = y;
     }
     const at = i * FLOATS;
+    const known = headingDeg === headingDeg;
+    const speed = known && speedMps > 0 ? speedMps : 0;
     this.floats[at] = x - this.originX;
     this.floats[at + 1] = y - this.originY;
-    const moving = speedMps > 0 && headingDeg === headingDeg;
-    // a degree of longitude shrinks with cos(lat); on the Mercator square a metre grows by as much
-    const perS = moving ? speedMps / (EQUATOR_M * Math.cos((lat * Math.PI) / 180)) : 0;
-    const heading = (headingDeg * Math.PI) / 180;
-    this.floats[at + 2] = perS ? Math.sin(heading) * perS : 0;
-    this.floats[at + 3] = perS ? -Math.cos(heading) * perS : 0;
+    this.floats[at + 2] = speed;
+    this.floats[at + 3] = known ? headingDeg * RADIANS : NO_HEADING;
     this.floats[at + 4] = (observedAt - this.epochMs) / 1000;
-    this.floats[at + 6] = headingDeg === headingDeg ? heading : -1;
-    if (moving && speedMps > this.fastestMps) this.fastestMps = speedMps;
+    if (speed > this.fastestMps) this.fastestMps = speed;
   }
 
   flags(i: number): number {
-    return this.bytes[i * BYTES + 34]!;
+    return this.bytes[i * BYTES + 26]!;
   }
 
   setFlag(i: number, flag: Flag, on: boolean): void {
-    const at = i * BYTES + 34;
+    const at = i * BYTES + 26;
     this.bytes[at] = on ? this.bytes[at]! | flag : this.bytes[at]! & ~flag;
   }
 
-  /** Where instance `i` is drawn at `nowMs`, in Web Mercator. */
+  /** Where instance `i` is drawn at `nowMs`, in Web Mercator: as the shader works it out. */
   place(i: number, nowMs: number): Place {
-    const at = i * FLOATS;
-    const age = (nowMs - this.epochMs) / 1000 - this.floats[at + 4]!;
-    const moved = Math.min(Math.max(age, 0), RECKONING_S);
-    return {
-      x: this.originX + this.floats[at]! + this.floats[at + 2]! * moved,
-      y: this.originY + this.floats[at + 1]! + this.floats[at + 3]! * moved,
-    };
+    const [dx, dy, speed, heading, observedS] = this.floats.subarray(i * FLOATS) as unknown as number[];
+    const age = (nowMs - this.epochMs) / 1000 - observedS!;
+    const y = this.originY + dy!;
+    const moved = (speed! * Math.min(Math.max(age, 0), RECKONING_S) * stretch(y)) / EQUATOR_M;
+    return { x: this.originX + dx! + Math.sin(heading!) * moved, y: y - Math.cos(heading!) * moved };
   }
 
   /** The shown instances within `radius` (Mercator) of a place, nearest first. */
-  near(x: number, y: number, radius: number, nowMs: number): number[] {
-    const found: { i: number; d: number }[] = [];
-    const now = (nowMs - this.epochMs) / 1000;
+  near(x: number, y: number, radius: number, nowMs: number): { i: number; distance: number }[] {
+    const found: { i: number; distance: number }[] = [];
+    // what stands further off than it can have driven in the reckoned time need not be reckoned
+    const reach = radius + (this.fastestMps * RECKONING_S * stretch(y) * 1.1) / EQUATOR_M;
     for (let i = 0, at = 0; i < this.count; i++, at += FLOATS) {
-      if (!(this.flags(i) & Flag.Shown)) continue;
-      const moved = Math.min(Math.max(now - this.floats[at + 4]!, 0), RECKONING_S);
-      const dx = this.originX + this.floats[at]! + this.floats[at + 2]! * moved - x;
-      const dy = this.originY + this.floats[at + 1]! + this.floats[at + 3]! * moved - y;
-      const d = dx * dx + dy * dy;
-      if (d <= radius * radius) found.push({ i, d });
+      const dx = Math.abs(this.originX + this.floats[at]! - x);
+      const dy = Math.abs(this.originY + this.floats[at + 1]! - y);
+      if (dx > reach || dy > reach || !(this.flags(i) & Flag.Shown)) continue;
+      const place = this.place(i, nowMs);
+      const distance = Math.hypot(place.x - x, place.y - y);
+      if (distance <= radius) found.push({ i, distance });
     }
-    return found.sort((a, b) => a.d - b.d).map(({ i }) => i);
+    return found.sort((a, b) => a.distance - b.distance);
   }
 
   #countDistress(i: number, ring: Ring): void {
-    const was = this.bytes[i * BYTES + 33] === Ring.Distress ? 1 : 0;
+    const was = this.bytes[i * BYTES + 25] === Ring.Distress ? 1 : 0;
     this.distressed += (ring === Ring.Distress ? 1 : 0) - was;
   }
 
@@ -192,13 +196,14 @@ const EXTENT = 1.7;
 const VERTEX = `#version 300 es
 layout(location=0) in vec2 corner;
 layout(location=1) in vec2 position;
-layout(location=2) in vec2 velocity;
-layout(location=3) in vec3 timing;   // observed s, stale after s, heading rad
+layout(location=2) in vec2 motion;   // metres a second, heading rad
+layout(location=3) in vec2 timing;   // observed s, stale after s
 layout(location=4) in uvec3 look;    // glyph, ring, flags
 layout(location=5) in vec3 color;
 uniform mat4 matrix;
 uniform vec2 scale;
 uniform float now;
+uniform float originY;
 uniform int pass;
 out vec2 p;
 flat out uvec3 vLook;
@@ -208,13 +213,15 @@ void main() {
   bool first = look.y == 3u || (look.z & 2u) != 0u;
   if ((look.z & 1u) == 0u || first != (pass == 1)) { gl_Position = vec4(2., 2., 2., 1.); return; }
   float age = max(now - timing.x, 0.);
-  vec4 at = matrix * vec4(position + velocity * min(age, ${RECKONING_S}.), 0., 1.);
+  float stretch = cosh(3.14159265 * (1. - 2. * (originY + position.y)));
+  float moved = motion.x * min(age, ${RECKONING_S}.) * stretch / ${EQUATOR_M.toFixed(1)};
+  vec4 at = matrix * vec4(position + moved * vec2(sin(motion.y), -cos(motion.y)), 0., 1.);
   at.xy += corner * scale * at.w;
   gl_Position = at;
   p = corner * ${EXTENT};
   vLook = look;
   vColor = color;
-  vAge = vec2(age / timing.y, timing.z);
+  vAge = vec2(age / timing.y, motion.y);
 }`;
 
 const FRAGMENT = `#version 300 es
@@ -287,6 +294,7 @@ const UNIFORMS = [
   "matrix",
   "scale",
   "now",
+  "originY",
   "pass",
   "atlas",
   "shape",
@@ -350,9 +358,9 @@ export class SymbolLayer implements CustomLayerInterface {
     gl.bindBuffer(gl.ARRAY_BUFFER, this.#buffer);
     gl.vertexAttribPointer(1, 2, gl.FLOAT, false, BYTES, 0);
     gl.vertexAttribPointer(2, 2, gl.FLOAT, false, BYTES, 8);
-    gl.vertexAttribPointer(3, 3, gl.FLOAT, false, BYTES, 16);
-    gl.vertexAttribIPointer(4, 3, gl.UNSIGNED_BYTE, BYTES, 32);
-    gl.vertexAttribPointer(5, 3, gl.UNSIGNED_BYTE, true, BYTES, 36);
+    gl.vertexAttribPointer(3, 2, gl.FLOAT, false, BYTES, 16);
+    gl.vertexAttribIPointer(4, 3, gl.UNSIGNED_BYTE, BYTES, 24);
+    gl.vertexAttribPointer(5, 3, gl.UNSIGNED_BYTE, true, BYTES, 28);
     for (const location of [1, 2, 3, 4, 5]) {
       gl.enableVertexAttribArray(location);
       gl.vertexAttribDivisor(location, 1);
@@ -384,6 +392,7 @@ export class SymbolLayer implements CustomLayerInterface {
     gl.uniform2f(u.scale, (2 * reach) / gl.drawingBufferWidth, (2 * reach) / gl.drawingBufferHeight);
     gl.uniform1f(u.pixel, 2 / (this.size * ratio));
     gl.uniform1f(u.now, (this.nowMs() - epochMs) / 1000);
+    gl.uniform1f(u.originY, originY);
     gl.uniform1i(u.shape, SHAPE_NUMBER[this.shape]);
     gl.uniform1f(u.blink, this.blink);
     gl.uniform3f(u.hollow, ...this.inks.hollow);
