@@ -21,6 +21,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from types import FrameType
 from typing import Any
 from urllib.parse import quote
 
@@ -137,9 +138,12 @@ class Cluster:
     @classmethod
     @contextmanager
     def open(cls, data_dir: Path) -> Iterator[Cluster]:
-        """Make, start or join the cluster in *data_dir*; leave it, and stop it if nobody else has it open."""
+        """Make, start or join the cluster in *data_dir*; leave it, and stop it if nobody else has it open.
+
+        SIGTERM and SIGHUP, which would end the process on the spot, end it by `SystemExit` in the meantime.
+        """
         cluster = cls(data_dir)
-        with cluster._in_use():
+        with _ended_by_exception(signal.SIGTERM, signal.SIGHUP), cluster._in_use():
             closing = threading.Event()
             keeper = threading.Thread(
                 target=cluster._keep, args=(closing,), name="postgres-keeper", daemon=True
@@ -303,6 +307,7 @@ class Cluster:
         (data / "pg_ident.conf").write_text("".join(f'cop "{name}" {ROLE}\n' for name in names))
 
     def _launch(self) -> None:
+        self._end_orphans()
         self._sweep_stale_locks()
         _make_folder(self.sockets, self.account)
         settings = SETTINGS | {"unix_socket_directories": f'"{self.sockets}"'}
@@ -360,6 +365,16 @@ class Cluster:
         if running is None or running.status != "ready":
             raise Unavailable(f"PostgreSQL did not become ready; {self.home / 'log'} says why.")
         self.sockets = running.sockets
+
+    def _end_orphans(self) -> None:
+        """End the backends of a killed postmaster: one that waits for another may otherwise wait for ever.
+
+        What they have committed is on disk; recovery undoes the rest. Where there is no /proc, they are waited for.
+        """
+        for entry in Path("/proc").glob("[0-9]*"):
+            if _serves(int(entry.name), self.data):
+                with suppress(ProcessLookupError):
+                    os.kill(int(entry.name), signal.SIGKILL)
 
     def _sweep_stale_locks(self) -> None:
         """Remove lock files whose process number now belongs to something else, which Postgres itself obeys.
@@ -508,6 +523,24 @@ def _make_folder(folder: Path, account: Account) -> None:
 
 
 # --- processes
+
+
+@contextmanager
+def _ended_by_exception(*signals: signal.Signals) -> Iterator[None]:
+    """Let *signals* unwind the stack, unless somebody handles them already."""
+    main = threading.current_thread() is threading.main_thread()
+    ours = [each for each in signals if main and signal.getsignal(each) is signal.SIG_DFL]
+
+    def unwind(number: int, _frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    for each in ours:
+        signal.signal(each, unwind)
+    try:
+        yield
+    finally:
+        for each in ours:
+            signal.signal(each, signal.SIG_DFL)
 
 
 def _environment() -> dict[str, str]:
