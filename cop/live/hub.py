@@ -74,6 +74,10 @@ class Follow:
     confirm: bool = False
     """Owed a frame even if nothing changed: the answer to a cursor."""
     debt: Debt = field(default_factory=Debt)
+    name_text: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.name_text = wire.text_of(self.name)
 
     def start(self, picture: LayerPicture, sight: Sight, now: int) -> None:
         """Begin: from the cursor where that can be done without a gap, or else from nothing."""
@@ -98,7 +102,7 @@ class Follow:
             return False
         changed, gone = missed
         count = len(changed) + len(gone)
-        if count > RESUME_MAX and count > sum(sight.sees(held.bbox) for held in picture.features.values()):
+        if count > RESUME_MAX and count > sum(sight.sees(held.span) for held in picture.features.values()):
             return False
         self._begin(picture, told=revision)
         self.confirm = True
@@ -136,7 +140,7 @@ class Follow:
     def _told(self, picture: LayerPicture, text: str) -> str:
         # While something is still owed the cursor stays: who is cut off now comes back for the rest.
         to = self.told if self.debt else picture.revision
-        part = wire.layer_part(self.name, picture.epoch, self.told, to, text, reset=self.reset)
+        part = wire.layer_part(self.name_text, picture.epoch_text, self.told, to, text, reset=self.reset)
         self.told, self.reset, self.confirm = to, False, False
         return part
 
@@ -144,7 +148,7 @@ class Follow:
         if not self.reset and self.told == picture.revision:
             return None
         self.told, self.reset, self.confirm = picture.revision, False, False
-        return wire.layer_part(self.name, picture.epoch, self.told, self.told, "", reset=True)
+        return wire.layer_part(self.name_text, picture.epoch_text, self.told, self.told, "", reset=True)
 
 
 class Session:
@@ -279,18 +283,23 @@ class Session:
             if part is not None:
                 parts[layer] = part
                 room = max(room - len(part), 0)
-        settled = not any(follow.debt or follow.picture is None for follow in self._follows.values())
-        number = self._view_owed if settled else None
-        if number is not None:
-            self._view_owed = None
-        elif not parts and now - self._frame_at >= SILENCE_MS and self._greeting:
+        number = self._view_settled()
+        if number is None and not parts and now - self._frame_at >= SILENCE_MS and self._greeting:
             cursors = {layer: follow.cursor() for layer, follow in self._follows.items()}
             parts = {layer: part for layer, part in cursors.items() if part is not None}
-        elif not parts:
+        elif number is None and not parts:
             return
         self._frame = wire.frame(now, parts.values(), number=number)
         self._frame_layers, self._frame_at = set(parts), now
         self.wake()
+
+    def _view_settled(self) -> int | None:
+        """The number of a new view, once the viewer is to hold all of it."""
+        number = self._view_owed
+        if number is None or any(follow.debt or follow.picture is None for follow in self._follows.values()):
+            return None
+        self._view_owed = None
+        return number
 
     def _start(self, now: int) -> set[LayerId]:
         """Begin with the layers that are new to the viewer or were read anew; their news is in that."""
@@ -499,7 +508,7 @@ def hello_body(directory: Directory, viewer: Viewer, picture: Picture) -> JsonOb
                 "status": layer.status,
                 "stream": layer.stream,
                 "stale_after_s": layer.rules.stale_after_s,
-                "epoch": str(picture[layer.id].epoch) if layer.id in picture else None,
+                "epoch": picture[layer.id].epoch_text if layer.id in picture else None,
             }
             for layer in layers
         ],

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from enum import Enum
 
 from cop.live import wire
-from cop.live.interest import Cell, Sight, cell_at, span_of
+from cop.live.interest import FINEST_LEVEL, Cell, Sight, cell_at
 from cop.live.picture import Held, LayerPicture, Step
 from layers.model import FeatureId
 
@@ -83,17 +83,18 @@ class News:
         for cell in few & many if len(few) > 64 else [cell for cell in few if cell in many]:
             rows.extend(cells[cell])
         for step in crossing:
-            seen_before, seen_after = (held is not None and sight.sees(held.bbox) for held in step[:2])
+            seen_before, seen_after = (held is not None and sight.sees(held.span) for held in step[:2])
             _add(rows, step, seen_before=seen_before, seen_after=seen_after)
         return rows
 
     def _at(self, level: int) -> tuple[dict[Cell, Rows], list[Step]]:
         """The steps within one cell, written by cell, and those that touch several."""
         if level not in self._by_level:
+            shift = FINEST_LEVEL - level
             cells: defaultdict[Cell, Rows] = defaultdict(Rows)
             crossing = []
             for step in self.steps:
-                cell = _cell_of(step, level)
+                cell = _cell_of(step, shift)
                 if cell is None:
                     crossing.append(step)
                 else:
@@ -102,18 +103,23 @@ class News:
         return self._by_level[level]
 
 
-def _cell_of(step: Step, level: int) -> Cell | None:
+def _cell_of(step: Step, shift: int) -> Cell | None:
     """The one cell in which the feature was and is; None where there are several, or none."""
-    cells = set()
-    for held in (step.before, step.after):
-        if held is not None:
-            if held.bbox is None:
-                return None
-            west, south, east, north = span_of(held.bbox, level)
-            if west != east or south != north:
-                return None
-            cells.add(cell_at(west, south))
-    return cells.pop() if len(cells) == 1 else None
+    held = step.after or step.before
+    if held is None or held.span is None:
+        return None
+    west, south, east, north = held.span
+    column, row = west >> shift, south >> shift
+    if east >> shift != column or north >> shift != row:
+        return None
+    before = step.before
+    if before is not held and before is not None:
+        if before.span is None:
+            return None
+        west, south, east, north = before.span
+        if not (west >> shift == column == east >> shift and south >> shift == row == north >> shift):
+            return None
+    return cell_at(column, row)
 
 
 def _add(rows: Rows, step: Step, *, seen_before: bool, seen_after: bool) -> None:
@@ -149,7 +155,7 @@ class Debt:
     def owe_everything(self, layer: LayerPicture, sight: Sight) -> None:
         """The viewer holds nothing of this layer."""
         self._why = {}
-        self._held = {held.id: None for held in layer.features.values() if sight.sees(held.bbox)}
+        self._held = {held.id: None for held in layer.features.values() if sight.sees(held.span)}
 
     def owe_since(self, changed: Iterable[Held], gone: dict[FeatureId, str]) -> None:
         """The viewer holds the layer as of some revision, after which this *changed* and that is *gone*."""
@@ -164,20 +170,20 @@ class Debt:
             if state is None:
                 continue
             if state.id not in self._held:
-                seen = step.before is not None and sight.sees(step.before.bbox)
+                seen = step.before is not None and sight.sees(step.before.span)
                 self._held[state.id] = step.before if seen else None
             if step.after is None:
                 self._why[state.id] = step.why
             else:
                 self._why.pop(state.id, None)
-            if self._held[state.id] is None and not (step.after and sight.sees(step.after.bbox)):
+            if self._held[state.id] is None and not (step.after and sight.sees(step.after.span)):
                 self._forget(state.id)
 
     def turn(self, layer: LayerPicture, before: Sight, after: Sight) -> None:
         """The viewer looked at *before* and now looks at *after*."""
         for held in layer.features.values():
             if held.id not in self._held:
-                was_seen, is_seen = before.sees(held.bbox), after.sees(held.bbox)
+                was_seen, is_seen = before.sees(held.span), after.sees(held.span)
                 if was_seen != is_seen:
                     self._held[held.id] = held if was_seen else None
 
@@ -187,7 +193,7 @@ class Debt:
             if rows.size >= characters:
                 return
             before, after = self._held[feature_id], layer.features.get(feature_id)
-            if after is not None and sight.sees(after.bbox):
+            if after is not None and sight.sees(after.span):
                 if after is not before:
                     rows.show(after, None if before is Unknown.STATE else before)
             elif before is not None:

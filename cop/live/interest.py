@@ -21,6 +21,8 @@ ACROSS = 4
 """A view is two to four cells wide: 4 to 25 cells, so a frame is a join of a few strings."""
 FINEST_LEVEL = 20
 """Cells of 0.00034 degrees, about 38 m: a view smaller than that is rounded up to a few of them."""
+PER_DEGREE = 2**FINEST_LEVEL / 360.0
+LAST_COLUMN = 2**FINEST_LEVEL - 1
 COLUMN_BITS = FINEST_LEVEL + 1
 LNG_LIMIT = 540.0
 """How far a map that has been panned around the world may count on; beyond that it is a mistake."""
@@ -40,28 +42,18 @@ class Sight:
 
     level: int
     spans: tuple[Span, ...]
+    """The rectangles in cells of the finest level, as features have them."""
     cells: frozenset[Cell] = field(compare=False, repr=False)
 
-    def sees(self, bbox: BBox | None) -> bool:
-        """Whether a feature of this bounding box is in view; one without a place always is."""
-        if bbox is None:
+    def sees(self, span: Span | None) -> bool:
+        """Whether a feature that touches these finest cells is in view; one without a place always is."""
+        if span is None:
             return True
-        west, south, east, north = span_of(bbox, self.level)
+        west, south, east, north = span
         for first_column, first_row, last_column, last_row in self.spans:
             if west <= last_column and east >= first_column and south <= last_row and north >= first_row:
                 return True
         return False
-
-
-def sight_over(level: int, spans: tuple[Span, ...]) -> Sight:
-    """The sight that takes in these rectangles of cells."""
-    cells = frozenset(
-        cell_at(column, row)
-        for first_column, first_row, last_column, last_row in spans
-        for column in range(first_column, last_column + 1)
-        for row in range(first_row, last_row + 1)
-    )
-    return Sight(level, spans, cells)
 
 
 def cell_at(column: int, row: int) -> Cell:
@@ -69,23 +61,44 @@ def cell_at(column: int, row: int) -> Cell:
     return row << COLUMN_BITS | column
 
 
-def span_of(bbox: BBox, level: int) -> Span:
-    """The cells that a bounding box touches; one that crosses the antimeridian counts as all longitudes."""
+def span_of(bbox: BBox | None) -> Span | None:
+    """The finest cells that a bounding box touches; across the antimeridian it counts as all longitudes.
+
+    Shifted right by n bits they are the cells that it touches n levels above.
+    """
+    if bbox is None:
+        return None
     west, south, east, north = bbox
     if west > east:
         west, east = -180.0, 180.0
-    # The cells of 2**level columns round the world are 360 / 2**level degrees on each side.
-    per_degree = (1 << level) / 360.0
-    last = (1 << level) - 1
     return (
-        min(int((west + 180.0) * per_degree), last),
-        int((south + 90.0) * per_degree),
-        min(int((east + 180.0) * per_degree), last),
-        int((north + 90.0) * per_degree),
+        min(int((west + 180.0) * PER_DEGREE), LAST_COLUMN),
+        int((south + 90.0) * PER_DEGREE),
+        min(int((east + 180.0) * PER_DEGREE), LAST_COLUMN),
+        int((north + 90.0) * PER_DEGREE),
     )
 
 
-EVERYTHING = sight_over(0, ((0, 0, 0, 0),))
+def sight_over(level: int, *boxes: BBox) -> Sight:
+    """The sight that takes in these boxes, none of which crosses the antimeridian."""
+    shift = FINEST_LEVEL - level
+    spans, cells = [], set()
+    for west, south, east, north in filter(None, map(span_of, boxes)):
+        columns = range(west >> shift, (east >> shift) + 1)
+        rows = range(south >> shift, (north >> shift) + 1)
+        cells |= {cell_at(column, row) for column in columns for row in rows}
+        spans.append(
+            (
+                columns[0] << shift,
+                rows[0] << shift,
+                (columns[-1] + 1 << shift) - 1,
+                (rows[-1] + 1 << shift) - 1,
+            )
+        )
+    return Sight(level, tuple(spans), frozenset(cells))
+
+
+EVERYTHING = sight_over(0, (-180.0, -90.0, 180.0, 90.0))
 """A sight without limit: at level 0 one cell is the world."""
 
 
@@ -102,10 +115,8 @@ def sight_of(view: View | None) -> Sight:
     west = (west + 180.0) % 360.0 - 180.0
     east = west + width
     if east <= 180.0:
-        return sight_over(level, (span_of((west, south, east, north), level),))
-    left = span_of((west, south, 180.0, north), level)
-    right = span_of((-180.0, south, east - 360.0, north), level)
-    return sight_over(level, (left, right))
+        return sight_over(level, (west, south, east, north))
+    return sight_over(level, (west, south, 180.0, north), (-180.0, south, east - 360.0, north))
 
 
 def view_from(value: object) -> View | None:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any, NamedTuple
-from uuid import UUID
 
 import orjson
 
 from cop.live import wire
+from cop.live.interest import span_of
 from layers.log import Head
-from layers.model import BBox, Change, Feature, FeatureId, LayerId, Op
+from layers.model import Change, Feature, FeatureId, LayerId, Op
 
 MAX_GONE = 20_000
 """Departures remembered a layer, about 3 MB; a viewer who has missed more than that starts anew."""
@@ -23,16 +23,17 @@ MAX_GONE = 20_000
 class Held:
     """A feature as the picture holds it: its rows, written once, and what decides whether it only moved."""
 
-    __slots__ = ("bbox", "id", "id_text", "lifetime_ms", "move", "put", "revision", "still")
+    __slots__ = ("id", "lifetime_ms", "move", "put", "revision", "span", "still")
 
     def __init__(self, state: Feature | Change, feature_id: FeatureId) -> None:
         observed_ms = wire.milliseconds(state.observed_at)
         expires_ms = None if state.expires_at is None else wire.milliseconds(state.expires_at)
         self.id = feature_id
         self.revision = state.revision
-        self.bbox: BBox | None = state.bbox
-        self.id_text = wire.text_of(feature_id)
-        self.put = wire.put_row(self.id_text, state.geometry, state.properties, observed_ms, expires_ms)
+        self.span = span_of(state.bbox)
+        """The finest cells that it touches; None where it has no place."""
+        id_text = wire.text_of(feature_id)
+        self.put = wire.put_row(id_text, state.geometry, state.properties, observed_ms, expires_ms)
         self.lifetime_ms = None if expires_ms is None else expires_ms - observed_ms
         self.still = ""
         """The properties without heading and speed; "" for what can never be said as a move."""
@@ -41,7 +42,7 @@ class Held:
         course = _course(state.properties) if coordinates else None
         if coordinates and course:
             heading, speed, self.still = course
-            self.move = wire.move_row(self.id_text, coordinates, observed_ms, heading, speed)
+            self.move = wire.move_row(id_text, coordinates, observed_ms, heading, speed)
 
     def news(self, before: Held | None) -> tuple[str, bool]:
         """The row for a viewer who holds *before*, and whether it is a move."""
@@ -103,7 +104,8 @@ class LayerPicture:
     """One layer: where its log stands, its features in the order of their revisions, its late departures."""
 
     def __init__(self, head: Head, *, tiled: bool = False) -> None:
-        self.epoch: UUID = head.epoch
+        self.epoch = head.epoch
+        self.epoch_text = str(head.epoch)
         self.revision = head.revision
         self.tiled = tiled
         self.features: dict[FeatureId, Held] = {}

@@ -180,14 +180,22 @@ def gone_row(feature_id: str, why: str) -> str:
 
 def rows(puts: Iterable[str], moves: Iterable[str], gones: Iterable[str]) -> str:
     """The lists of one layer of one frame, the empty ones left out; empty text when all are."""
-    lists = (("put", ",".join(puts)), ("move", ",".join(moves)), ("gone", ",".join(gones)))
-    return ",".join(f'"{name}":[{text}]' for name, text in lists if text)
+    put, move, gone = ",".join(puts), ",".join(moves), ",".join(gones)
+    lists = []
+    if put:
+        lists.append(f'"put":[{put}]')
+    if move:
+        lists.append(f'"move":[{move}]')
+    if gone:
+        lists.append(f'"gone":[{gone}]')
+    return ",".join(lists)
 
 
-def layer_part(name: LayerName, epoch: UUID, from_: int, to: int, body: str, *, reset: bool = False) -> str:
-    """One layer of one frame; *body* comes from `rows`."""
-    parts = [f'"epoch":"{epoch}","from":{from_},"to":{to}', '"reset":true' if reset else "", body]
-    return f"{text_of(name)}:{{{','.join(filter(None, parts))}}}"
+def layer_part(name: str, epoch: str, from_: int, to: int, body: str, *, reset: bool = False) -> str:
+    """One layer of one frame; *name* is JSON text already, *body* comes from `rows`."""
+    opening = f'{name}:{{"epoch":"{epoch}","from":{from_},"to":{to}'
+    flag = ',"reset":true' if reset else ""
+    return f"{opening}{flag},{body}}}" if body else f"{opening}{flag}}}"
 
 
 def frame(now_ms: int, parts: Iterable[str], *, number: int | None = None) -> str:

@@ -22,7 +22,7 @@ from sqlalchemy import text as sql
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from cop.live.interest import sight_of, view_from
+from cop.live.interest import sight_of, span_of, view_from
 from cop.live.wire import PROTOCOL
 from layers import credentials, directory
 from layers.database import Database
@@ -216,7 +216,7 @@ async def lost(database: Database, layer: LayerId, watchers: list[Watcher]) -> i
         truth = {
             feature.id: int(feature.observed_at.timestamp() * 1e6) // 1000
             for feature in features
-            if sight.sees(feature.bbox)
+            if sight.sees(span_of(feature.bbox))
         }
         count += len(held.items() ^ truth.items())
     return count

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from cop.live import hub as hub_module
-from cop.live.interest import sight_of, view_from
+from cop.live.interest import sight_of, span_of, view_from
 from cop.live.wire import milliseconds
 from layers.model import AgencyId, LayerId, Sharing, Why
 from layers.sharing import visible
@@ -172,7 +172,7 @@ class Streams(RuleBasedStateMachine):
                 None if feature.expires_at is None else milliseconds(feature.expires_at),
             )
             for feature in self.world.logs[layer].features.values()
-            if sight.sees(feature.bbox)
+            if sight.sees(span_of(feature.bbox))
         }
 
     @invariant()
