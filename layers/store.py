@@ -105,8 +105,13 @@ WITH input AS MATERIALIZED (
             ELSE 'put'
         END AS verdict
     FROM input
-    LEFT JOIN feature ON feature.layer_id = $1 AND feature.id = input.id
-    LEFT JOIN tombstone ON tombstone.layer_id = $1 AND tombstone.feature_id = input.id
+    -- LATERAL with LIMIT is one probe of the key for each edit, whatever the planner believes of the sizes:
+    -- a plan made for many edits would read the whole layer for one.
+    LEFT JOIN LATERAL (
+        SELECT * FROM feature WHERE feature.layer_id = $1 AND feature.id = input.id LIMIT 1) AS feature ON true
+    LEFT JOIN LATERAL (
+        SELECT * FROM tombstone WHERE tombstone.layer_id = $1 AND tombstone.feature_id = input.id LIMIT 1
+    ) AS tombstone ON true
 ), final AS MATERIALIZED (
     -- A late observation that the log holds already says nothing new either.
     SELECT judged.*,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import random
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 import shapely
 from sqlalchemy import text
 
-from layers import query
+from layers import query, store
 from layers.database import Database, driver
 from layers.errors import NotFound
 from layers.model import BBox, Feature, Layer
@@ -180,3 +181,16 @@ async def test_a_page_reads_by_its_key(db: Database, large: Layer) -> None:
     assert scans
     assert all("Index" in node["Node Type"] for node in scans)
     assert all(node.get("Rows Removed by Filter", 0) < 1000 for node in scans)
+
+
+async def test_one_edit_probes_its_key_and_reads_nothing_else_of_a_large_layer(
+    db: Database, large: Layer
+) -> None:
+    ewkb = bytes.fromhex("0101000020E6100000") + bytes(16)
+    columns = (["U8"], [ewkb], [7], ["{}"], [None], [None], [None])
+    plan = await explain(
+        db, store.PUT, large.id, *columns, datetime.now(UTC), 50_000, "test", timedelta(minutes=1)
+    )
+    reads = [node for node in plan if node.get("Relation Name") == "feature" and "Scan" in node["Node Type"]]
+    assert [node["Node Type"] for node in reads] == ["Index Scan"]
+    assert reads[0]["Actual Rows"] * reads[0]["Actual Loops"] <= 1
