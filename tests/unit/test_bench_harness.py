@@ -42,7 +42,7 @@ def test_percentile_of_one_value_is_that_value() -> None:
     ],
 )
 def test_target_is_met_on_the_right_side(value: float, better: str, ok: bool) -> None:
-    assert Figure("n", value, "ms", better, 10).ok is ok  # type: ignore[arg-type]
+    assert Figure("n", value, "ms", better, 10).ok is ok
 
 
 def test_figure_without_target_is_neither_met_nor_missed() -> None:
