@@ -11,7 +11,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -106,9 +106,8 @@ class Journal:
         """Write it, whole or not at all."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         new = self.path.with_suffix(".new")
-        new.write_text(
-            json.dumps({"signature": self.signature, "run": self.run, "totals": asdict(self.totals)})
-        )
+        totals = {each.name: getattr(self.totals, each.name) for each in fields(Totals)}
+        new.write_text(json.dumps({"signature": self.signature, "run": self.run, "totals": totals}))
         new.replace(self.path)
 
     def close(self) -> None:
