@@ -66,8 +66,8 @@ async def get_items(layer: str, request: Request, access: Accessed, database: Da
         features = features[:limit]
         onward = urlencode(dict(query) | {"after": features[-1].id})
         links.append(link(request, f"{path}?{onward}", "next", type="application/geo+json"))
-    members = {"numberReturned": len(features), "links": links}
-    return geojson(collection_json(map(feature_json, features), members))
+    members = {"layer": seen.name, "status": seen.status, "numberReturned": len(features), "links": links}
+    return geojson(collection_json((feature_json(feature, seen) for feature in features), members))
 
 
 @router.get("/collections/{layer}/items/{id}", responses=examples.FEATURE)
@@ -76,7 +76,7 @@ async def get_item(layer: str, id: str, request: Request, access: Accessed, data
     seen = access.layer(layer)
     check_query(request)
     async with database.connect() as connection:
-        return geojson(feature_json(await read_feature(connection, seen.id, id)))
+        return geojson(feature_json(await read_feature(connection, seen.id, id), seen))
 
 
 @router.get("/collections/{layer}/items/{id}/track", responses=examples.TRACK)
@@ -100,7 +100,16 @@ async def get_track(layer: str, id: str, request: Request, access: Accessed, dat
         "revisions": [fix.revision for fix in fixes],
     }
     return geojson(
-        orjson.dumps({"type": "Feature", "id": id, "geometry": geometry, "properties": properties})
+        orjson.dumps(
+            {
+                "type": "Feature",
+                "id": id,
+                "geometry": geometry,
+                "properties": properties,
+                "layer": seen.name,
+                "status": seen.status,
+            }
+        )
     )
 
 

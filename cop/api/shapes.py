@@ -29,8 +29,11 @@ def rfc3339(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
-def feature_json(feature: Feature) -> bytes:
-    """The feature as GeoJSON. Geometry and properties are JSON text already, so they are joined, not parsed."""
+def feature_json(feature: Feature, layer: Layer) -> bytes:
+    """The feature as GeoJSON, marked with its layer and that layer's status: an exercise cannot pass for real.
+
+    Geometry and properties are JSON text already, so they are joined, not parsed.
+    """
     times: dict[str, Any] = {
         "observed_at": rfc3339(feature.observed_at),
         "received_at": rfc3339(feature.received_at),
@@ -40,8 +43,9 @@ def feature_json(feature: Feature) -> bytes:
     own = feature.properties[1:-1].strip()
     properties = b"%b%b%b}" % (orjson.dumps(times)[:-1], b"," if own else b"", own.encode())
     geometry = (feature.geometry or "null").encode()
-    head = b'{"type":"Feature","id":%b,"geometry":%b,"properties":%b}'
-    return head % (orjson.dumps(feature.id), geometry, properties)
+    mark = orjson.dumps({"layer": layer.name, "status": layer.status})[1:]
+    head = b'{"type":"Feature","id":%b,"geometry":%b,"properties":%b,%b'
+    return head % (orjson.dumps(feature.id), geometry, properties, mark)
 
 
 def collection_json(features: Iterable[bytes], members: dict[str, Any]) -> bytes:

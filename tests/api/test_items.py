@@ -289,3 +289,12 @@ async def test_a_repaired_polygon_says_so(fire: httpx.AsyncClient) -> None:
     assert (await fire.post("/collections/cfd.mended/items", json=feature)).status_code == 201
     mended = (await fire.get("/collections/cfd.mended/items/Z1")).json()
     assert mended["properties"]["quality"] == ["repaired"]
+
+
+async def test_what_is_read_says_whether_it_is_an_exercise(fire: httpx.AsyncClient) -> None:
+    await fire.post("/collections", json={"id": "cfd.drill", "kind": "units", "status": "exercise"})
+    await fire.post("/collections/cfd.drill/items", json=unit("E1"))
+    for path in ("/items", "/items/E1", "/items/E1/track", ""):
+        assert (await fire.get(f"/collections/cfd.drill{path}")).json()["status"] == "exercise"
+    page = (await fire.get("/collections/cfd.drill/items")).json()
+    assert page["features"][0]["status"] == "exercise"
