@@ -20,7 +20,7 @@ from cop.auth import origin_allowed, secret_of
 from cop.live.hub import Hub, Pass, Session
 from cop.live.wire import MAX_CLIENT_BYTES, PROTOCOL, milliseconds, text_of
 from cop.settings import Settings
-from layers.credentials import hash_of, identify
+from layers.credentials import Standing, hash_of, identify
 from layers.database import Database
 from layers.errors import Forbidden, Invalid, LayersError, Unavailable
 from layers.model import PUBLIC
@@ -34,6 +34,7 @@ ADMISSION_DEADLINE_S = 10.0
 CLOSE_DEADLINE_S = 1.0
 """A viewer who does not read cannot be told that it is cut off; it is not waited for."""
 
+OUT_OF_REACH = (TimeoutError, OSError, SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError)
 BINARY = (1003, "text only")
 TOO_MANY = (1008, f"more than {MESSAGES_A_SECOND} messages a second")
 TOO_LARGE = (1009, f"more than {MAX_CLIENT_BYTES} bytes")
@@ -49,7 +50,7 @@ async def live(websocket: WebSocket) -> None:
     except LayersError as error:
         await websocket.send_denial_response(_refusal(error))
         return
-    except (TimeoutError, OSError, SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError):
+    except OUT_OF_REACH:
         unknown = Unavailable("The credential cannot be checked now; try again.")
         await websocket.send_denial_response(_refusal(unknown))
         return
@@ -77,12 +78,20 @@ async def _identified(websocket: WebSocket, database: Database, hub: Hub) -> Pas
     if secret is None:
         return Pass(PUBLIC)
     while True:
-        async with database.connect() as connection:
-            standing = await identify(connection, secret)
+        standing = await _standing(database, secret)
         # The hub asks about credentials when the policy moves on; one that was judged before that, again.
         if standing.policy_revision >= (hub.policy_revision or 0):
             expires_ms = None if standing.expires_at is None else milliseconds(standing.expires_at)
             return Pass(standing.viewer, hash_of(secret), expires_ms, standing.policy_revision)
+
+
+async def _standing(database: Database, secret: str) -> Standing:
+    """What the credential is worth; asked twice where the first connection turns out to be broken."""
+    with contextlib.suppress(*OUT_OF_REACH):
+        async with database.connect() as connection:
+            return await identify(connection, secret)
+    async with database.connect() as connection:
+        return await identify(connection, secret)
 
 
 def _refusal(error: LayersError) -> Response:

@@ -29,6 +29,7 @@ class Dialogue:
         self.socket = socket
         self.model = model
         self.close_code: int | None = None
+        self.hub: Any = None
         self._changed = asyncio.Event()
         self._reader = asyncio.create_task(self._read())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
 from sqlalchemy import text as sql
@@ -11,6 +12,7 @@ from websockets.exceptions import InvalidStatus
 
 from cop.live.wire import PROTOCOL
 from layers.credentials import revoke
+from layers.directory import read_policy_revision
 from tests.live.conftest import feature, soon, zone
 from tests.live.dialogue import dialogue, truth
 
@@ -221,3 +223,62 @@ async def put_until_taken(town, *features) -> None:
                 return await town.put(town.units, *features)
             except Exception:  # noqa: BLE001 - the connections were just cut; any error is fair
                 await asyncio.sleep(0.05)
+
+
+async def jam(town, viewer) -> None:
+    """Stop reading, and push until the server has no room left for this viewer."""
+    viewer.socket.transport.pause_reading()
+    for number in range(40):
+        big = [feature(f"b{each}", callsign="x" * 5_000, n=number) for each in range(200)]
+        await town.put(town.units, *big)
+        await asyncio.sleep(0.3)
+        session = next(iter(viewer.hub.sessions))
+        if session._sending_since is not None:
+            return
+    raise AssertionError("the buffers never filled")
+
+
+async def test_a_viewer_who_does_not_read_delays_nobody_and_is_cut_off(server, town, monkeypatch):
+    monkeypatch.setattr("cop.live.hub.SEND_DEADLINE_MS", 2_000)
+    async with dialogue(server.ws_url, town.police_key) as slow:
+        slow.hub = server.app.state.hub
+        await slow.say("subscribe")
+        await slow.until(lambda model: "fire.units" in model.layers)
+        await jam(town, slow)
+        async with dialogue(server.ws_url, town.police_key) as quick:
+            await quick.say("subscribe", layers=["fire.zones"])
+            await quick.until(lambda model: "fire.zones" in model.layers)
+            await town.put(town.zones, zone("z1", -87.7, 41.8))
+            await quick.until(lambda model: "z1" in model.layers["fire.zones"])
+            await come_true(lambda: len(slow.hub.sessions) == 1)
+        slow.socket.transport.resume_reading()
+
+
+async def test_what_waits_for_a_slow_viewer_is_taken_back_when_the_layer_is_unshared(server, town):
+    async with dialogue(server.ws_url, town.police_key) as slow:
+        slow.hub = server.app.state.hub
+        await slow.say("subscribe")
+        await slow.until(lambda model: "fire.units" in model.layers)
+        await jam(town, slow)
+        await town.put(town.units, feature("secret"))
+        await town.unshare(town.units, "all")
+        revision = await policy_revision(town)
+        await come_true(lambda: slow.hub.policy_revision == revision)
+        slow.socket.transport.resume_reading()
+        await slow.until(lambda model: "fire.units" not in model.layers)
+        await town.put(town.zones, zone("z1", -87.7, 41.8))
+        await slow.until(lambda model: "z1" in model.layers.get("fire.zones", ()))
+        assert ("put", "secret") not in slow.model.rows
+        assert "fire.units" not in slow.model.layers
+
+
+async def come_true(holds: Callable[[], bool]) -> None:
+    """Wait for what the server does on its own, which tells nobody."""
+    async with asyncio.timeout(10):
+        while not holds():  # noqa: ASYNC110 - there is no event to wait for
+            await asyncio.sleep(0.05)
+
+
+async def policy_revision(town) -> int:
+    async with town.db.connect() as connection:
+        return await read_policy_revision(connection)
