@@ -1,4 +1,4 @@
-"""How many sets cover each cell: one sort and one cumulative sum, whatever the number of sets."""
+"""How many sets cover each cell: two sorts, whatever the number of sets."""
 
 from __future__ import annotations
 
@@ -19,23 +19,24 @@ Group = TypeVar("Group", bound=Hashable)
 
 @dataclass(frozen=True, eq=False)
 class Depth:
-    """The number of covers of every cell. From `at[i]` up to `at[i + 1]` it is `counts[i]`; 0 before and after."""
+    """The number of covers of every cell, kept as all starts and all ends of the covers' ranges, each sorted."""
 
     resolution: int
-    at: NDArray[np.int64]
-    counts: NDArray[np.int32]
+    starts: NDArray[np.int64]
+    ends: NDArray[np.int64]
 
-    @property
-    def ranges(self) -> Ranges:
-        """Ranges (n, 2) of ranks with at least one cover, sorted; neighbours may touch where the count changes."""
-        covered = np.flatnonzero(self.counts)
-        return np.column_stack((self.at[covered], self.at[covered + 1])) if len(covered) else rg.EMPTY
+    def pieces(self) -> tuple[Ranges, NDArray[np.int64]]:
+        """Ranges (n, 2) of ranks with one count each, sorted, and the counts; those with no cover are left out."""
+        at = np.union1d(self.starts, self.ends)
+        counts = np.searchsorted(self.starts, at, side="right") - np.searchsorted(self.ends, at, side="right")
+        covered = np.flatnonzero(counts)
+        return np.column_stack((at[covered], at[covered + 1])) if len(covered) else rg.EMPTY, counts[covered]
 
     def at_least(self, count: int) -> Hexes:
         """Cells with *count* covers or more; *count* is 1 or more."""
         if count < 1:
             raise ValueError("every cell of the world has at least 0 covers")
-        return Hexes(self.resolution, rg.where(self.at, self.counts >= count))
+        return Hexes(self.resolution, rg.deep(self.starts, self.ends, count))
 
     def exactly(self, count: int) -> Hexes:
         """Cells with *count* covers, *count* being 1 or more."""
@@ -50,7 +51,7 @@ def depth(sets: Sequence[Hexes], resolution: int, groups: Sequence[Hashable] | N
     if groups is not None:
         sets = list(union_by(sets, resolution, groups).values())
     check_same(sets, check_resolution(resolution))
-    return Depth(resolution, *rg.sweep([hexes.ranges for hexes in sets]))
+    return Depth(resolution, *rg.starts_and_ends([hexes.ranges for hexes in sets]))
 
 
 def union(sets: Sequence[Hexes], resolution: int) -> Hexes:

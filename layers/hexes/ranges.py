@@ -1,4 +1,4 @@
-"""Sorted lists of half-open integer ranges and their algebra: one sort and one cumulative sum each.
+"""Sorted lists of half-open integer ranges and their algebra, each operation a sort and a few comparisons.
 
 A list is an (n, 2) int64 array of starts and ends; *canonical* means sorted, not empty, neither touching nor
 overlapping. Knows nothing of H3.
@@ -7,57 +7,62 @@ overlapping. Knows nothing of H3.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 Ranges = NDArray[np.int64]
-State = TypeVar("State", bound=np.generic)
 
 EMPTY: Ranges = np.empty((0, 2), dtype=np.int64)
 EMPTY.flags.writeable = False
 
-# What is true where, as the running sum of +1 for the left set and +2 for the right one.
-UNION = np.array([False, True, True, True])
-INTERSECTION = np.array([False, False, False, True])
-DIFFERENCE = np.array([False, True, False, False])
-_STEPS = np.array([1, -1, 2, -2], dtype=np.int8)
+_FAR = np.int64(2**62)
 
 
-def combine(left: Ranges, right: Ranges, wanted: NDArray[np.bool_]) -> Ranges:
-    """Where *wanted* holds of two canonical lists; canonical again."""
-    # The step rides in the two low bits of the position (ranks end below 2^50), so one plain sort orders both.
-    keys = np.concatenate(
-        (left[:, 0] << 2, (left[:, 1] << 2) | 1, (right[:, 0] << 2) | 2, (right[:, 1] << 2) | 3)
-    )
-    keys.sort()
-    state = np.cumsum(_STEPS[keys & 3], dtype=np.int8)
-    at, state = _settled(keys >> 2, state)
-    return where(at, wanted[state])
+def deep(starts: NDArray[np.int64], ends: NDArray[np.int64], count: int) -> Ranges:
+    """Canonical ranges of the integers that at least *count* of some ranges hold, given all starts and all ends sorted.
+
+    Which end belongs to which start does not matter. Let j ends lie at or before x: x is held *count* times
+    exactly if it is not before start number j + count, so the answer is the union of all [start j + count, end j).
+    Those come in order already.
+    """
+    low, high = starts[count - 1 :], ends[: max(len(ends) - count + 1, 0)]
+    real = low < high
+    low, high = low[real], high[real]
+    apart = low[1:] > high[:-1]
+    ranges = np.empty((np.count_nonzero(apart) + (len(low) > 0), 2), dtype=np.int64)
+    ranges[1:, 0], ranges[:-1, 1] = low[1:][apart], high[:-1][apart]
+    ranges[:1, 0], ranges[-1:, 1] = low[:1], high[-1:]
+    return ranges
 
 
-def sweep(lists: Sequence[Ranges]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """Positions, ascending, at which the number of *lists* that hold changes, and the number from there on."""
+def starts_and_ends(lists: Sequence[Ranges]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """All starts and all ends of *lists*, each sorted."""
     if not lists:
-        return np.empty(0, np.int64), np.empty(0, np.int32)
-    keys = np.concatenate(lists).ravel() << 1
-    keys[0::2] |= 1
-    keys.sort()
-    count = np.cumsum(((keys & 1) << 1) - 1, dtype=np.int32)
-    return _settled(keys >> 1, count)
+        return EMPTY[:, 0], EMPTY[:, 1]
+    every = np.concatenate(lists)
+    return np.sort(every[:, 0]), np.sort(every[:, 1])
 
 
-def where(at: NDArray[np.int64], holds: NDArray[np.bool_]) -> Ranges:
-    """Canonical ranges in which *holds* is true, given its value from each position on; false at the end."""
-    turns = np.flatnonzero(np.diff(holds, prepend=False))
-    return at[turns].reshape(-1, 2)
+def union(left: Ranges, right: Ranges) -> Ranges:
+    """Integers in either list."""
+    return deep(*starts_and_ends([left, right]), 1)
+
+
+def intersection(left: Ranges, right: Ranges) -> Ranges:
+    """Integers in both of two canonical lists."""
+    return deep(*starts_and_ends([left, right]), 2)
+
+
+def difference(left: Ranges, right: Ranges) -> Ranges:
+    """Integers in *left* and not in *right*, both canonical."""
+    outside = np.concatenate(([-_FAR], right.ravel(), [_FAR])).reshape(-1, 2)
+    return intersection(left, outside)
 
 
 def canonical(ranges: Ranges) -> Ranges:
     """The same integers as a canonical list; *ranges* may overlap, touch, be empty and stand in any order."""
-    at, count = sweep([ranges[ranges[:, 0] < ranges[:, 1]]])
-    return where(at, count > 0)
+    return deep(*starts_and_ends([ranges[ranges[:, 0] < ranges[:, 1]]]), 1)
 
 
 def of_integers(values: NDArray[np.int64]) -> Ranges:
@@ -84,10 +89,3 @@ def position(ranges: Ranges, values: NDArray[np.int64]) -> NDArray[np.int64]:
         return np.full(len(values), -1, dtype=np.int64)
     at = np.searchsorted(ranges[:, 0], values, side="right") - 1
     return np.where((at >= 0) & (values < ranges[at, 1]), at, -1)
-
-
-def _settled(at: NDArray[np.int64], state: NDArray[State]) -> tuple[NDArray[np.int64], NDArray[State]]:
-    """Keep, of several steps at one position, the state after the last."""
-    last = np.ones(len(at), dtype=bool)
-    np.not_equal(at[1:], at[:-1], out=last[:-1])
-    return at[last], state[last]

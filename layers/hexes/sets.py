@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -61,7 +61,7 @@ class Hexes:
         canonical = rg.canonical(np.asarray(ranges, dtype=np.int64).reshape(-1, 2))
         if len(canonical) and not 0 <= canonical[0, 0] < canonical[-1, 1] <= end:
             raise HexesError(f"Ranks at resolution {resolution} are 0 to {end - 1}.", code="h3.ranks")
-        return cls(resolution, rg.combine(canonical, missing(resolution), rg.DIFFERENCE))
+        return cls(resolution, rg.difference(canonical, missing(resolution)))
 
     @classmethod
     def from_cells(cls, cells: Iterable[int | str] | Ids, resolution: int | None = None) -> Hexes:
@@ -111,7 +111,7 @@ class Hexes:
     def blocks(self, coarsest: int = 0) -> list[tuple[int, NDArray[np.int64]]]:
         """The compacted set as (resolution, ranks) pairs, coarse first, none of them empty."""
         # With the missing ranks counted as present, a pentagon is whole when its six children are.
-        left = rg.combine(self.ranges, missing(self.resolution), rg.UNION) if len(self.ranges) else rg.EMPTY
+        left = rg.union(self.ranges, missing(self.resolution)) if len(self.ranges) else rg.EMPTY
         found = []
         for level in range(self.resolution, -1, -1):
             whole = np.column_stack((-(-left[:, 0] // 7), left[:, 1] // 7))
@@ -137,7 +137,7 @@ class Hexes:
         steps = check_resolution(resolution) - self.resolution
         if steps >= 0:
             finer = self.ranges * 7**steps
-            return Hexes(resolution, rg.combine(finer, missing(resolution), rg.DIFFERENCE)) if steps else self
+            return Hexes(resolution, rg.difference(finer, missing(resolution))) if steps else self
         size = 7**-steps
         coarser = np.column_stack((self.ranges[:, 0] // size, (self.ranges[:, 1] - 1) // size + 1))
         return Hexes(resolution, rg.canonical(coarser))
@@ -189,17 +189,17 @@ class Hexes:
         return f"<Hexes: {self.count} cells of resolution {self.resolution}>"
 
     def __or__(self, other: Hexes) -> Hexes:
-        return self._combined(other, rg.UNION)
+        return self._combined(other, rg.union)
 
     def __and__(self, other: Hexes) -> Hexes:
-        return self._combined(other, rg.INTERSECTION)
+        return self._combined(other, rg.intersection)
 
     def __sub__(self, other: Hexes) -> Hexes:
-        return self._combined(other, rg.DIFFERENCE)
+        return self._combined(other, rg.difference)
 
-    def _combined(self, other: Hexes, wanted: NDArray[np.bool_]) -> Hexes:
+    def _combined(self, other: Hexes, how: Callable[[Ranges, Ranges], Ranges]) -> Hexes:
         check_same([self, other], self.resolution)
-        return Hexes(self.resolution, rg.combine(self.ranges, other.ranges, wanted))
+        return Hexes(self.resolution, how(self.ranges, other.ranges))
 
 
 def check_same(sets: Sequence[Hexes], resolution: int) -> None:

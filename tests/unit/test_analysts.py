@@ -35,7 +35,7 @@ def die() -> None:
     os._exit(3)
 
 
-def coded(code: str) -> object:
+def coded(code: str) -> pytest.RaisesExc[Unavailable]:
     return pytest.raises(Unavailable, check=lambda error: error.code == code)
 
 

@@ -22,7 +22,7 @@ def near_sets(draw: st.DrawFn) -> set[int]:
 
 
 def km2(cells: set[int]) -> float:
-    return sum(map(h3.cell_area, cells))
+    return float(sum(map(h3.cell_area, cells)))
 
 
 def test_covers_of_another_resolution_are_refused() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import Any
 
 import h3.api.basic_int as h3
 import h3.api.basic_str as h3_text
@@ -20,12 +21,12 @@ CHICAGO = h3.latlng_to_cell(41.88, -87.63, 9)
 resolutions = st.integers(0, 15)
 
 
-def refused(code: str) -> object:
+def refused(code: str) -> pytest.RaisesExc[HexesError]:
     return pytest.raises(HexesError, check=lambda error: error.code == code)
 
 
 @pytest.mark.parametrize("resolution", [-1, 16, 9.0, True, "9", None])
-def test_what_is_no_resolution_is_refused(resolution: object) -> None:
+def test_what_is_no_resolution_is_refused(resolution: Any) -> None:
     with refused("h3.resolution"):
         Hexes.empty(resolution)
 
@@ -34,7 +35,7 @@ def test_what_is_no_resolution_is_refused(resolution: object) -> None:
     "cell",
     [0, -1, 2**64, CHICAGO + 1, CHICAGO ^ 1 << 52, CHICAGO | 1 << 63, 0x8001FFFFFFFFFFF, "", "zz", None, 1.5],
 )
-def test_what_is_no_cell_is_refused(cell: object) -> None:
+def test_what_is_no_cell_is_refused(cell: Any) -> None:
     with refused("h3.cell"):
         Hexes.from_cells([cell], 9)
 
@@ -197,8 +198,9 @@ def test_depth_counts_the_sets_of_each_cell(sets: list[set[int]]) -> None:
     for count in range(1, len(sets) + 2):
         assert set(depths.at_least(count)) == {cell for cell, times in counted.items() if times >= count}
         assert set(depths.exactly(count)) == {cell for cell, times in counted.items() if times == count}
-    spans = depths.ranges[:, 1] - depths.ranges[:, 0]
-    assert (spans * depths.counts[depths.counts > 0]).sum() == sum(counted.values())
+    ranges, counts = depths.pieces()
+    assert ((ranges[:, 1] - ranges[:, 0]) * counts).sum() == sum(counted.values())
+    assert (ranges[1:, 0] >= ranges[:-1, 1]).all()
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), cell_sets(6)), max_size=6))

@@ -25,7 +25,7 @@ def flooded(cells: set[int]) -> list[set[int]]:
 
 
 def km2(cells: set[int]) -> float:
-    return sum(map(h3.cell_area, cells))
+    return float(sum(map(h3.cell_area, cells)))
 
 
 def test_nothing_has_no_outlines_and_no_patches() -> None:
