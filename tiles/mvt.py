@@ -16,48 +16,50 @@ MAX_FEATURES = 50_000
 
 # Points are found by their cell (the btree), everything else by the GiST index that holds nothing but that. The box
 # is tested again exactly. Mercator ends at 85 degrees: what reaches beyond is cut there, as it cannot be projected.
+# Scalar subqueries are worked out once, where a join with them would be paid for each feature.
 _TILE = """
-WITH tile AS (
-    SELECT ST_TileEnvelope($2, $3, $4) AS square, ST_MakeEnvelope($5, $6, $7, $8, 4326) AS box
-), found AS (
-    {points}
-    UNION ALL
-    SELECT id, properties, observed_at,
-           CASE WHEN ST_YMax(geometry) > $9 OR ST_YMin(geometry) < -$9
-                THEN ST_ClipByBox2D(geometry, ST_MakeEnvelope(-180, -$9, 180, $9, 4326)) ELSE geometry END
-    FROM feature, tile
-    WHERE layer_id = $1 AND cell IS NULL AND geometry && box
-)
 SELECT ST_AsMVT(drawn, '{name}', {extent}, 'geometry')
 FROM (
     SELECT id, (extract(epoch FROM observed_at) * 1000)::bigint AS observed_at,
            CASE WHEN properties ?| '{{id,observed_at}}' THEN properties - '{{id,observed_at}}'::text[]
                 ELSE properties END AS properties,
-           ST_AsMVTGeom(ST_Transform(geometry, 3857), square, {extent}, {buffer}, true) AS geometry
-    FROM found, tile
+           ST_AsMVTGeom(
+               ST_Transform(geometry, 3857), (SELECT ST_TileEnvelope($2, $3, $4)), {extent}, {buffer}, true
+           ) AS geometry
+    FROM (
+        {points}
+        UNION ALL
+        SELECT id, properties, observed_at,
+               CASE WHEN ST_YMax(geometry) > $9 OR ST_YMin(geometry) < -$9
+                    THEN ST_ClipByBox2D(geometry, ST_MakeEnvelope(-180, -$9, 180, $9, 4326)) ELSE geometry END
+        FROM feature
+        WHERE layer_id = $1 AND cell IS NULL AND geometry && {box}
+    ) AS found
     LIMIT {limit}
 ) AS drawn
 WHERE geometry IS NOT NULL
 """
+_BOX = "(SELECT ST_MakeEnvelope($5, $6, $7, $8, 4326))"
 # OFFSET 0 keeps the planner, who cannot know how few rows a range has, from reading the table once for all ranges.
 _POINTS_IN_CELLS = """
-    SELECT near.*
-    FROM tile, unnest($10::bigint[], $11::bigint[]) AS range (low, high), LATERAL (
-        SELECT id, properties, observed_at, geometry
-        FROM feature
-        WHERE layer_id = $1 AND cell BETWEEN low AND high AND geometry && box
-        OFFSET 0
-    ) AS near
+        SELECT near.*
+        FROM unnest($10::bigint[], $11::bigint[]) AS range (low, high), LATERAL (
+            SELECT id, properties, observed_at, geometry
+            FROM feature
+            WHERE layer_id = $1 AND cell BETWEEN low AND high AND geometry && {box}
+            OFFSET 0
+        ) AS near
 """
 _POINTS = """
-    SELECT id, properties, observed_at, geometry
-    FROM feature, tile
-    WHERE layer_id = $1 AND cell IS NOT NULL AND geometry && box
+        SELECT id, properties, observed_at, geometry
+        FROM feature
+        WHERE layer_id = $1 AND cell IS NOT NULL AND geometry && {box}
 """
 
 
 def _statement(points: str) -> str:
-    return _TILE.format(points=points.strip(), name=NAME, extent=EXTENT, buffer=BUFFER, limit=MAX_FEATURES)
+    found = points.strip().format(box=_BOX)
+    return _TILE.format(points=found, box=_BOX, name=NAME, extent=EXTENT, buffer=BUFFER, limit=MAX_FEATURES)
 
 
 TILE_IN_CELLS = _statement(_POINTS_IN_CELLS)
