@@ -165,7 +165,7 @@ class Client:
                     headers={"Idempotency-Key": str(uuid4())},
                 )
             except ProblemError as problem:
-                if problem.status != 404 or problem.code == "layer.not_found":
+                if problem.code != "feature.not_found":
                     raise
                 continue
             total = _sum(total, _receipt(answer.json())) if answer.content else total
