@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
+from http import HTTPStatus
 from time import monotonic
 
 import asyncpg
@@ -17,7 +19,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from cop.api.errors import PROBLEM, status_of
 from cop.auth import origin_allowed, secret_of
-from cop.live.hub import Hub, Pass, Session
+from cop.live.hub import OUR_FAULT, Hub, Pass, Session
 from cop.live.wire import MAX_CLIENT_BYTES, PROTOCOL, milliseconds, text_of
 from cop.settings import Settings
 from layers.credentials import Standing, hash_of, identify
@@ -25,6 +27,7 @@ from layers.database import Database
 from layers.errors import Forbidden, Invalid, LayersError, Unavailable
 from layers.model import PUBLIC
 
+log = logging.getLogger("cop.live")
 router = APIRouter()
 
 MESSAGES_A_SECOND = 20
@@ -96,7 +99,14 @@ async def _standing(database: Database, secret: str) -> Standing:
 
 def _refusal(error: LayersError) -> Response:
     status = 400 if isinstance(error, Invalid) else status_of(error)
-    body = {"type": "about:blank", "status": status, "code": error.code, "detail": error.detail}
+    title = HTTPStatus(status).phrase
+    body = {
+        "type": "about:blank",
+        "title": title,
+        "status": status,
+        "code": error.code,
+        "detail": error.detail,
+    }
     return Response(text_of(body), status, media_type=PROBLEM)
 
 
@@ -114,7 +124,8 @@ async def _carry(websocket: WebSocket, session: Session) -> None:
         ends = await asyncio.gather(*directions, return_exceptions=True)
     for end in ends:
         if isinstance(end, Exception) and not isinstance(end, WebSocketDisconnect | OSError):
-            raise end
+            log.error("A live socket failed; it is closed and may come back.", exc_info=end)
+            session.close(*OUR_FAULT)
     if session.closing is not None:
         await _close(websocket, *session.closing)
 

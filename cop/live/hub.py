@@ -415,6 +415,8 @@ class Hub:
         """A session for whoever comes with *entry*. Raises `Unavailable` when all places are taken."""
         if len(self.sessions) >= MAX_SESSIONS:
             raise Unavailable("All live connections of this process are taken; try again.", code="live.full")
+        if len(self._greetings) > MAX_SESSIONS:  # Most of those viewers have left.
+            self._visible, self._greetings = {}, {}
         session = Session(self, entry)
         self.sessions.add(session)
         if self.directory is not None:

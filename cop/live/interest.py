@@ -7,7 +7,7 @@ frames and a small pan changes nothing.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from math import floor, isfinite, log2
+from math import floor, log2
 
 from layers.errors import Invalid
 from layers.model import BBox
@@ -114,9 +114,13 @@ def sight_of(view: View | None) -> Sight:
     level = floor(log2(360.0 * ACROSS / widest))
     west = (west + 180.0) % 360.0 - 180.0
     east = west + width
-    if east <= 180.0:
-        return sight_over(level, (west, south, east, north))
-    return sight_over(level, (west, south, 180.0, north), (-180.0, south, east - 360.0, north))
+    boxes = [(west, south, min(east, 180.0), north)]
+    # 180 and -180 are one meridian: a view that touches it from either side sees what stands on it.
+    if east >= 180.0:
+        boxes.append((-180.0, south, east - 360.0, north))
+    elif west == -180.0:
+        boxes.append((180.0, south, 180.0, north))
+    return sight_over(level, *boxes)
 
 
 def view_from(value: object) -> View | None:
@@ -140,8 +144,8 @@ def view_from(value: object) -> View | None:
 
 
 def _number(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
-        raise _invalid(f"Expected a finite number in the view, got {value!r:.40}.")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not -1e9 < value < 1e9:
+        raise _invalid("Expected finite numbers in the view.")
     return float(value)
 
 
