@@ -153,7 +153,8 @@ async def test_ready_says_whether_and_never_raises(server: Any) -> None:
         with Client(url) as reader:
             return reader.ready()
 
-    while not await asyncio.to_thread(ready, server.url):  # its stream takes a moment to connect
-        await asyncio.sleep(0.05)
+    async with asyncio.timeout(10):
+        while not await asyncio.to_thread(ready, server.url):  # its stream takes a moment to connect
+            pass
     assert await asyncio.to_thread(ready, server.url)
     assert not await asyncio.to_thread(ready, "http://127.0.0.1:9")

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -84,11 +84,13 @@ def start(open_folder: Path, port: int) -> Iterator[Callable[[], Demo]]:
         demo.end()
 
 
-def viewer(ticket: str) -> httpx.Client:
+@contextmanager
+def viewer(ticket: str) -> Iterator[httpx.Client]:
     """Who has opened the address."""
-    client = httpx.Client(base_url=ticket.split("/enter", maxsplit=1)[0], timeout=10, trust_env=False)
-    assert client.get(ticket).status_code == 303
-    return client
+    service, _, _ = ticket.partition("/enter")
+    with httpx.Client(base_url=service, timeout=10, trust_env=False) as client:
+        assert client.get(ticket).status_code == 303
+        yield client
 
 
 def features(client: httpx.Client, layer: str) -> dict[str, Any]:
