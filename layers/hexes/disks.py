@@ -8,12 +8,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from layers.hexes import ranges as rg
 from layers.hexes.errors import HexesError
-from layers.hexes.ranks import Ranks, check_resolution, exists, to_ranks
+from layers.hexes.ranks import Ranks, check_resolution, exists, pentagons, rank_count, to_ranks
 from layers.hexes.sets import Hexes
 from layers.hexes.sphere import EARTH_RADIUS_M, angle, centers_deg, hull, narrowest_spacing, on_sphere
 
 # Cells this near to the cell of the point hold every centre within one narrowest spacing of the point.
 _RINGS = 3
+# Points at once: bounds the memory, and the ranks of all side by side stay below 2^63 (10,000 · 122 · 7^15).
+_BATCH = 10_000
 
 
 def disk(lng: float, lat: float, radius_m: float, resolution: int) -> Hexes:
@@ -32,6 +34,15 @@ def disks(points: ArrayLike, radii_m: ArrayLike, resolution: int) -> list[Hexes]
     the coarsest resolution that tells.
     """
     lng_lat, reach = _checked(points, radii_m, check_resolution(resolution))
+    batches = range(0, len(reach), _BATCH)
+    return [
+        found
+        for first in batches
+        for found in _disks(lng_lat[first : first + _BATCH], reach[first : first + _BATCH], resolution)
+    ]
+
+
+def _disks(lng_lat: NDArray[np.float64], reach: NDArray[np.float64], resolution: int) -> list[Hexes]:
     middle = on_sphere(lng_lat[:, ::-1])
     start = _start_levels(reach, resolution)
     own = [np.empty(0, np.int64)]
@@ -43,6 +54,9 @@ def disks(points: ArrayLike, radii_m: ArrayLike, resolution: int) -> list[Hexes]
         away = angle(_centers(ranks, level), middle[owner])
         slack = hull(level) if level < resolution else 0.0
         inside = away <= reach[owner] - slack
+        if level < resolution:
+            # Below a pentagon are ranks that no cell has, so its children are looked at one by one.
+            inside &= ~np.isin(ranks, pentagons(level))
         size = 7 ** (resolution - level)
         own.append(owner[inside])
         found.append(np.column_stack((ranks[inside], ranks[inside] + 1)) * size)
@@ -104,7 +118,8 @@ def _split(
     own = to_ranks(np.array(cells, dtype=np.uint64), resolution)
     owner = np.concatenate((owner, np.arange(len(own))))
     ranges = np.concatenate((ranges, np.column_stack((own, own + 1))))
-    order = np.argsort(owner, kind="stable")
-    ends = np.searchsorted(owner[order], np.arange(len(own)), side="right")
-    parts = np.split(ranges[order], ends)[:-1]
-    return [Hexes.from_ranges(resolution, part) for part in parts]
+    # Each point's ranks on a stretch of their own, so that all are sorted and merged at once.
+    stretch = rank_count(resolution) + 1
+    merged = rg.canonical(ranges + (owner * stretch)[:, None])
+    parts = np.split(merged, np.searchsorted(merged[:, 0], np.arange(1, len(own)) * stretch))
+    return [Hexes(resolution, part - number * stretch) for number, part in enumerate(parts[: len(own)])]

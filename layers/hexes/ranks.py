@@ -94,12 +94,19 @@ def missing(resolution: int) -> NDArray[np.int64]:
 
     H3 deletes the subsequence of digit 1 (the k axis) of a pentagon: the first digit that is not 0 is never 1.
     """
-    pentagons = np.sort(to_ranks(h3.get_pentagons(0), 0)) * 7**resolution
     sizes = 7 ** np.arange(resolution, dtype=np.int64)
-    starts = (pentagons[:, None] + sizes).ravel()
-    ranges = np.column_stack((starts, starts + np.tile(sizes, len(pentagons))))
+    starts = (pentagons(resolution)[:, None] + sizes).ravel()
+    ranges = np.column_stack((starts, starts + np.tile(sizes, len(pentagons(0)))))
     ranges.flags.writeable = False
     return ranges
+
+
+@lru_cache(maxsize=MAX_RESOLUTION + 1)
+def pentagons(resolution: int) -> Ranks:
+    """Sorted ranks of the twelve pentagons: always the central descendants of those of resolution 0."""
+    ranks: Ranks = np.sort(to_ranks(h3.get_pentagons(0), 0)) * 7**resolution
+    ranks.flags.writeable = False
+    return ranks
 
 
 @lru_cache(maxsize=1)
