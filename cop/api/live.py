@@ -17,6 +17,7 @@ from fastapi import APIRouter, Response, WebSocket
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.websockets import WebSocketDisconnect
 
+from cop.api.abortable import abort
 from cop.api.errors import PROBLEM, status_of
 from cop.auth import origin_allowed, secret_of
 from cop.live.hub import OUR_FAULT, Hub, Pass, Session
@@ -35,7 +36,7 @@ MESSAGES_A_SECOND = 20
 MESSAGES_AT_ONCE = 60
 ADMISSION_DEADLINE_S = 10.0
 CLOSE_DEADLINE_S = 1.0
-"""A viewer who does not read cannot be told that it is cut off; it is not waited for."""
+"""A viewer who does not read takes no close frame either; after this its connection is cut."""
 
 OUT_OF_REACH = (TimeoutError, OSError, SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError)
 BINARY = (1003, "text only")
@@ -131,9 +132,13 @@ async def _carry(websocket: WebSocket, session: Session) -> None:
 
 
 async def _close(websocket: WebSocket, code: int, reason: str) -> None:
-    with contextlib.suppress(TimeoutError, RuntimeError, OSError, WebSocketDisconnect):
+    try:
         async with asyncio.timeout(CLOSE_DEADLINE_S):
             await websocket.close(code, reason)
+    except TimeoutError:
+        abort(websocket)
+    except (RuntimeError, OSError, WebSocketDisconnect):
+        pass  # It has left already.
 
 
 class Sender:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 
+import psutil
 import pytest
+import uvicorn
 from sqlalchemy import text as sql
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
+from cop.api.abortable import AbortableProtocol
 from cop.live.wire import PROTOCOL
 from layers.credentials import revoke
 from layers.directory import read_policy_revision
@@ -252,6 +256,34 @@ async def test_a_viewer_who_does_not_read_delays_nobody_and_is_cut_off(server, t
             await quick.until(lambda model: "z1" in model.layers["fire.zones"])
             await come_true(lambda: len(slow.hub.sessions) == 1)
         slow.socket.transport.resume_reading()
+
+
+@pytest.fixture
+def as_cop_serve_does(monkeypatch) -> None:
+    """Serve with the protocol that `cop serve` sets; ask for it before the server."""
+    monkeypatch.setattr(uvicorn, "Config", partial(uvicorn.Config, ws=AbortableProtocol))
+
+
+async def test_the_connection_of_one_who_never_reads_does_not_outlive_its_session(
+    as_cop_serve_does, server, town, monkeypatch
+):
+    monkeypatch.setattr("cop.live.hub.SEND_DEADLINE_MS", 1_000)
+    async with dialogue(server.ws_url, town.police_key) as slow:
+        slow.hub = server.app.state.hub
+        await slow.say("subscribe")
+        await slow.until(lambda model: "fire.units" in model.layers)
+        await jam(town, slow)
+        assert open_connections(server) == 1
+        await come_true(lambda: open_connections(server) == 0)
+        slow.socket.transport.resume_reading()
+        assert await slow.closed() == 1006
+
+
+def open_connections(server) -> int:
+    """How many connections the server holds on its port."""
+    port = int(server.url.rpartition(":")[2])
+    connections = psutil.Process().net_connections("tcp")
+    return sum(each.laddr.port == port and bool(each.raddr) for each in connections)
 
 
 async def test_what_waits_for_a_slow_viewer_is_taken_back_when_the_layer_is_unshared(server, town):
