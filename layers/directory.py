@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Any
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, insert, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from layers import tables
 from layers.errors import Conflict, Invalid, NotFound
 from layers.kinds import KINDS
+from layers.log import CHANNEL
 from layers.model import (
     Agency,
     AgencyId,
@@ -173,8 +174,13 @@ def _layer_of(row: Any, sharing: Sharing) -> Layer:
 
 
 async def moved_on(connection: AsyncConnection) -> None:
-    """Count the policy's revision up; also the lock that puts changes of the directory in a row."""
+    """Count the policy's revision up; also the lock that puts changes of the directory in a row.
+
+    The doorbell rings when the transaction commits. Within it, unlike a push: these changes are rare, and
+    what is taken from a viewer must leave open pages in the same tick.
+    """
     await connection.execute(update(tables.policy).values(revision=tables.policy.c.revision + 1))
+    await connection.execute(text(f"NOTIFY {CHANNEL}"))
 
 
 def _slug(value: str, what: str) -> str:
