@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import asynccontextmanager
-from multiprocessing.process import BaseProcess as ParentProcess
+from multiprocessing.connection import Connection
 from typing import TypeVar, TypeVarTuple
 
 from layers.errors import Unavailable
@@ -36,6 +36,7 @@ class Analysts:
         self._deadline_s = deadline_s
         self._waiting = 0
         self._pool: ProcessPoolExecutor | None = None
+        self._lifeline: Connection | None = None
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
@@ -54,8 +55,9 @@ class Analysts:
         Raises what the work raises, and `Unavailable` if it takes longer than the deadline (`coverage.deadline`)
         or if its process dies (`coverage.broken`); the next question finds a new one.
         """
-        future = self._started().submit(_within, self._deadline_s, work, args)
+        pool = self._started()
         try:
+            future = pool.submit(_within, self._deadline_s, work, args)
             async with asyncio.timeout(self._deadline_s * self._max_waiting):
                 return await asyncio.wrap_future(future)
         except (_OutOfTime, TimeoutError):
@@ -64,22 +66,29 @@ class Analysts:
             )
             raise Unavailable(detail, code="coverage.deadline") from None
         except BrokenProcessPool:
-            self.close()
+            if self._pool is pool:  # The first of several waiters to hear of it makes room for a new pool.
+                self.close()
             raise Unavailable(
                 "The process that analysed has died; try again.", code="coverage.broken"
             ) from None
 
     def close(self) -> None:
-        """Let go of the processes; what they are at is dropped within the deadline."""
+        """End the processes, also in the middle of their work; who waits for it gets `coverage.broken`."""
         if self._pool is not None:
-            self._pool.shutdown(wait=False, cancel_futures=True)
+            self._pool.shutdown(wait=False)
             self._pool = None
+        if self._lifeline is not None:
+            self._lifeline.close()
+            self._lifeline = None
 
     def _started(self) -> ProcessPoolExecutor:
         if self._pool is None:
             # Spawned, not forked: a fork would copy the event loop, its sockets and its threads' locks.
             context = multiprocessing.get_context("spawn")
-            self._pool = ProcessPoolExecutor(self._processes, mp_context=context, initializer=_begin)
+            reader, self._lifeline = context.Pipe(duplex=False)
+            self._pool = ProcessPoolExecutor(
+                self._processes, mp_context=context, initializer=_begin, initargs=(reader,)
+            )
         return self._pool
 
 
@@ -87,16 +96,15 @@ class _OutOfTime(Exception):
     """Raised in the process by its alarm."""
 
 
-def _begin() -> None:
-    """Set up one process: it leaves Ctrl-C to its parent, and goes when its parent is gone, however that ended."""
+def _begin(lifeline: Connection) -> None:
+    """Set up one process: it leaves Ctrl-C to its parent, and goes when its parent lets go, however that ended."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        threading.Thread(target=_go_with, args=(parent,), daemon=True).start()
+    threading.Thread(target=_go_with, args=(lifeline,), daemon=True).start()
 
 
-def _go_with(parent: ParentProcess) -> None:
-    parent.join()
+def _go_with(lifeline: Connection) -> None:
+    # Nothing is ever sent: what comes is the end, when the only writer is closed or has died.
+    lifeline.poll(None)
     os._exit(1)
 
 

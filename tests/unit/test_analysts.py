@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator
 
+import psutil
 import pytest
 
 from cop.analysts import Analysts
@@ -33,6 +36,18 @@ def refuse() -> None:
 
 def die() -> None:
     os._exit(3)
+
+
+def ends(pid: int) -> bool:
+    """Whether the process is gone, or goes within ten seconds; one that nobody has buried counts as gone."""
+    try:
+        process = psutil.Process(pid)
+        process.wait(10)
+    except psutil.TimeoutExpired:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        pass
+    return True
 
 
 def coded(code: str) -> pytest.RaisesExc[Unavailable]:
@@ -71,6 +86,35 @@ async def test_a_process_that_dies_is_replaced(analysts: Analysts) -> None:
     with coded("coverage.broken"):
         await analysts.run(die)
     assert await analysts.run(busy_for, 0.0) == "done"
+
+
+async def test_all_who_wait_hear_of_a_death_and_the_next_pool_lives(analysts: Analysts) -> None:
+    asked = [asyncio.create_task(analysts.run(work)) for work in (die, os.getpid, os.getpid)]
+    answers = await asyncio.gather(*asked, return_exceptions=True)
+    assert [getattr(answer, "code", None) for answer in answers] == ["coverage.broken"] * 3
+    assert await analysts.run(busy_for, 0.0) == "done"
+
+
+async def test_closing_ends_what_is_under_way(analysts: Analysts) -> None:
+    pid = await analysts.run(os.getpid)
+    working = asyncio.create_task(analysts.run(busy_for, 0.9))
+    await asyncio.sleep(0)
+    analysts.close()
+    with coded("coverage.broken"):
+        await working
+    assert await asyncio.to_thread(ends, pid)
+
+
+def test_processes_end_with_a_parent_that_is_killed() -> None:
+    code = (
+        "import asyncio, os, signal\n"
+        "from cop.analysts import Analysts\n"
+        "if __name__ == '__main__':\n"
+        "    print(asyncio.run(Analysts(processes=1).run(os.getpid)), flush=True)\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ends(int(ended.stdout))
 
 
 async def test_the_loop_runs_on_while_work_is_done(analysts: Analysts) -> None:
