@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import h3.api.basic_int as h3
 
@@ -11,6 +12,9 @@ from layers.model import BBox
 
 MAX_CELLS = 60
 """Cells a box is filled with at most; a coarser resolution is taken, or none at all, rather than more."""
+
+MAX_RANGES = 16
+"""Ranges that are told apart; the statement has room for that many."""
 
 _KM_PER_DEGREE = 111.2
 _DIGIT_BITS = 3
@@ -58,13 +62,8 @@ def _descendants(cell: int, resolution: int) -> tuple[int, int]:
 
 
 def _joined(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """*ranges* in order, those with at most one cell between them made one: the box sorts out what is too much."""
-    # Two steps, as the last child of a cell and the first of the next are: 6 is followed by 0, for 7 is no digit.
-    step = 2 << (_DIGIT_BITS * (15 - POINT_RESOLUTION))
-    joined: list[tuple[int, int]] = []
-    for low, high in ranges:
-        if joined and low - joined[-1][1] <= step:
-            joined[-1] = (joined[-1][0], high)
-        else:
-            joined.append((low, high))
-    return joined
+    """*ranges*, in order, as at most MAX_RANGES, over the narrowest gaps: cells too many the box sorts out."""
+    order = range(1, len(ranges))
+    widest = sorted(order, key=lambda i: ranges[i][0] - ranges[i - 1][1], reverse=True)[: MAX_RANGES - 1]
+    cuts = [0, *sorted(widest), len(ranges)]
+    return [(ranges[first][0], ranges[end - 1][1]) for first, end in pairwise(cuts)]

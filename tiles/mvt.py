@@ -6,7 +6,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from layers.database import driver
 from layers.model import LayerId
-from tiles.cells import cell_ranges
+from tiles.cells import MAX_RANGES, cell_ranges
 from tiles.grid import BUFFER, EXTENT, MAX_LAT, Tile, bounds
 
 NAME = "features"
@@ -20,9 +20,8 @@ MAX_FEATURES = 50_000
 _TILE = """
 SELECT ST_AsMVT(drawn, '{name}', {extent}, 'geometry')
 FROM (
-    SELECT id, (extract(epoch FROM observed_at) * 1000)::bigint AS observed_at,
-           CASE WHEN properties ?| '{{id,observed_at}}' THEN properties - '{{id,observed_at}}'::text[]
-                ELSE properties END AS properties,
+    SELECT id, (date_part('epoch', observed_at) * 1000)::bigint AS observed_at,
+           CASE WHEN properties ? 'id' THEN properties - 'id' ELSE properties END AS properties,
            ST_AsMVTGeom(
                ST_Transform(geometry, 3857), (SELECT ST_TileEnvelope($2, $3, $4)), {extent}, {buffer}, true
            ) AS geometry
@@ -37,18 +36,18 @@ FROM (
     ) AS found
     LIMIT {limit}
 ) AS drawn
-WHERE geometry IS NOT NULL
 """
+_NOWHERE = (1, 0)
 _BOX = "(SELECT ST_MakeEnvelope($5, $6, $7, $8, 4326))"
-# OFFSET 0 keeps the planner, who cannot know how few rows a range has, from reading the table once for all ranges.
+# Ranges side by side, and not joined from a list: so their bitmaps are united and the table is read in its own order,
+# each page once. Where most of a layer is shown, that takes three quarters of the time.
+_RANGES = " OR ".join(
+    f"cell BETWEEN ($10::bigint[])[{2 * i + 1}] AND ($10::bigint[])[{2 * i + 2}]" for i in range(MAX_RANGES)
+)
 _POINTS_IN_CELLS = """
-        SELECT near.*
-        FROM unnest($10::bigint[], $11::bigint[]) AS range (low, high), LATERAL (
-            SELECT id, properties, observed_at, geometry
-            FROM feature
-            WHERE layer_id = $1 AND cell BETWEEN low AND high AND geometry && {box}
-            OFFSET 0
-        ) AS near
+        SELECT id, properties, observed_at, geometry
+        FROM feature
+        WHERE layer_id = $1 AND ({ranges}) AND geometry && {box}
 """
 _POINTS = """
         SELECT id, properties, observed_at, geometry
@@ -58,7 +57,7 @@ _POINTS = """
 
 
 def _statement(points: str) -> str:
-    found = points.strip().format(box=_BOX)
+    found = points.strip().format(box=_BOX, ranges=_RANGES)
     return _TILE.format(points=found, box=_BOX, name=NAME, extent=EXTENT, buffer=BUFFER, limit=MAX_FEATURES)
 
 
@@ -73,7 +72,8 @@ def statement_of(layer: LayerId, tile: Tile) -> tuple[str, list[object]]:
     ranges = cell_ranges(box)
     if ranges is None:
         return TILE_OF_MANY, parameters
-    return TILE_IN_CELLS, [*parameters, [low for low, _ in ranges], [high for _, high in ranges]]
+    ranges += [_NOWHERE] * (MAX_RANGES - len(ranges))
+    return TILE_IN_CELLS, [*parameters, [end for span in ranges for end in span]]
 
 
 async def read_tile(connection: AsyncConnection, layer: LayerId, tile: Tile) -> bytes:
