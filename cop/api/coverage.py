@@ -16,10 +16,11 @@ from cop.api import coverage_answers, examples_coverage
 from cop.api.requests import check_query, read_json
 from cop.api.shapes import GEOJSON, JSON, rfc3339
 from cop.auth import Access, Accessed, Databased
-from layers.coverage import ANALYSED, Case, Where, check_area, read_sources
+from layers.coverage import Where, read_sources
 from layers.directory import fits
 from layers.errors import Invalid
 from layers.geometry import place
+from layers.ground import ANALYSED, Case, check_area
 from layers.model import Layer, Scope, Status
 from layers.query import read_feature
 

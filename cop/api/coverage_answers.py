@@ -8,8 +8,8 @@ import numpy as np
 import orjson
 import shapely
 
-from layers.coverage import Case, Input, work_out
 from layers.gaps import Analysis
+from layers.ground import Case, Input, work_out
 from layers.hexes import Hexes, outlines, patches
 
 MAX_PATCHES = 1_000
@@ -65,8 +65,8 @@ def as_geojson(case: Case, stated: dict[str, Any]) -> bytes:
 def _input(each: Input) -> dict[str, Any]:
     return {
         "layer": each.layer,
-        "epoch": str(each.head.epoch),
-        "revision": each.head.revision,
+        "epoch": str(each.epoch),
+        "revision": each.revision,
         "features": each.features,
     }
 

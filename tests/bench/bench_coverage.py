@@ -14,11 +14,10 @@ import numpy as np
 
 from cop.app import create_app
 from cop.settings import Settings
-from layers.coverage import Case, Source, coverage_of, work_out
 from layers.credentials import create_key
 from layers.database import Database
 from layers.directory import add_agency
-from layers.log import Head
+from layers.ground import Case, Source, coverage_of, work_out
 from layers.model import LayerName, LayerRules, Scope
 from tests.bench import Bench, Figure, percentiles, timed
 from tests.bench.bench_hexes import box
@@ -63,7 +62,7 @@ def source(kind: str, features: list[dict[str, Any]]) -> Source:
         else []
     )
     stored = tuple(each for each in packed if each is not None)
-    return Source(LayerName(f"cfd.{kind}"), "cfd", kind, Head(UUID(int=1), 1), stored, tuple(points), ())
+    return Source(LayerName(f"cfd.{kind}"), "cfd", kind, UUID(int=1), 1, stored, tuple(points), ())
 
 
 def bench_work(bench: Bench) -> Iterator[Figure]:

@@ -8,16 +8,14 @@ from uuid import UUID
 
 import pytest
 
-from layers.coverage import COVERING, Case, Source, _boxes_near, check_area, coverage_of, work_out
 from layers.errors import TooLarge
+from layers.ground import COVERING, Case, Source, boxes_near, check_area, coverage_of, work_out
 from layers.hexes import Hexes, disk, fill
-from layers.log import Head
 from layers.model import LayerName, LayerRules
 from tests.unit.hexes_shapes import box
 
 POINT = {"type": "Point", "coordinates": [-87.63, 41.88]}
 BLOCK = box(-87.64, 41.87, -87.62, 41.89)
-HEAD = Head(UUID(int=1), 7)
 
 
 def stored(
@@ -31,7 +29,9 @@ def stored(
 
 
 def source(kind: str, **rest: Any) -> Source:
-    return Source(LayerName("cfd.x"), "cfd", kind, HEAD, **{"stored": (), "points": (), "shapes": ()} | rest)
+    return Source(
+        LayerName("cfd.x"), "cfd", kind, UUID(int=1), 7, **{"stored": (), "points": (), "shapes": ()} | rest
+    )
 
 
 def test_a_polygon_of_too_many_cells_is_refused() -> None:
@@ -119,10 +119,10 @@ def test_a_part_too_small_for_a_cell_counts_where_it_is_not_cut() -> None:
 
 
 def test_boxes_near_an_area_at_the_antimeridian_lie_on_both_sides() -> None:
-    near = _boxes_near(box(179.5, 10, 180, 11), 100_000, 9)
+    near = boxes_near(box(179.5, 10, 180, 11), 100_000, 9)
     assert len(near) == 2
     assert any(west == -180 and 0 < east + 180 < 2 for west, _, east, _ in near)
 
 
 def test_boxes_near_a_pole_go_all_round() -> None:
-    assert [(west, east) for west, _, east, _ in _boxes_near(box(0, 89, 10, 89.9), 0, 5)] == [(-180, 180)]
+    assert [(west, east) for west, _, east, _ in boxes_near(box(0, 89, 10, 89.9), 0, 5)] == [(-180, 180)]
