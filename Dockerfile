@@ -14,7 +14,7 @@ WORKDIR /build
 COPY requirements.lock requirements-build.lock ./
 RUN /opt/cop/bin/pip install --require-hashes -r requirements.lock \
  && python -m venv /opt/build && /opt/build/bin/pip install --require-hashes -r requirements-build.lock
-COPY pyproject.toml hatch_build.py README.md LICENSE ./
+COPY pyproject.toml hatch_build.py README.md LICENSE NOTICE ./
 COPY cop/ cop/
 COPY layers/ layers/
 COPY tiles/ tiles/
