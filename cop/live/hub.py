@@ -255,26 +255,35 @@ class Session:
         if self._sending_frame:
             self.interrupt()
 
-    def tick(self, news: Mapping[LayerId, News], now: int) -> None:
-        """Take on *news* and what was asked since the last tick; make a frame if the last one is out."""
+    def tick(self, news: Mapping[LayerId, News], now: int, *, hurried: bool = False) -> None:
+        """Take on *news* and what was asked since the last tick; make a frame if the last one is out.
+
+        *hurried* puts off what costs more than the news: whole layers, and what is owed from before.
+        """
         if self.expires_ms is not None and self.expires_ms <= now:
             self.close(*CREDENTIAL_ENDED)
         if self._sending_since is not None and now - self._sending_since > SEND_DEADLINE_MS:
             self.close(*TOO_SLOW)
         if self.closing is not None:
             return
-        ready = self._frame is None and self._sending_since is None
+        ready = self._frame is None and self._sending_since is None and not (hurried and self._is_behind())
         if not ready or self._turned_to is not None or self._asked is not None:
             for layer, follow in self._follows.items():
                 follow.absorb(news.get(layer), self._sight)
             news = {}
             self._turn()
             self._refollow(now)
-        started = self._start(now)
+        started = set() if hurried else self._start(now)
         if started:
             news = {layer: each for layer, each in news.items() if layer not in started}
         if ready:
             self._compose(news, now)
+
+    def _is_behind(self) -> bool:
+        return any(
+            follow.debt or follow.picture is not self.hub.picture.get(layer)
+            for layer, follow in self._follows.items()
+        )
 
     def _compose(self, news: Mapping[LayerId, News], now: int) -> None:
         room, parts = FRAME_CHARACTERS, {}
@@ -403,6 +412,8 @@ class Hub:
         self.directory: Directory | None = None
         """The policy; None until it has been read for the first time."""
         self.sessions: set[Session] = set()
+        self._put_off: list[Session] = []
+        """For whom there was little time in the last tick; they are first in the next."""
         self._visible: dict[Viewer, list[Layer]] = {}
         self._greetings: dict[Viewer, str] = {}
 
@@ -454,8 +465,14 @@ class Hub:
         """Hand out what changed since the last tick. One session's trouble never reaches another."""
         now = self.clock()
         news = {layer: News(steps) for layer, picture in self.picture.items() if (steps := picture.take())}
-        for session in list(self.sessions):
-            self._guarded(session, lambda session: session.tick(news, now))
+        first = [session for session in self._put_off if session in self.sessions]
+        self._put_off = []
+        for session in [*first, *self.sessions.difference(first)]:
+            # When a thousand come at once, those who keep up are not to wait until all the others are served.
+            hurried = self.clock() - now > self.tick_ms // 2
+            if hurried:
+                self._put_off.append(session)
+            self._guarded(session, lambda session: session.tick(news, now, hurried=hurried))  # noqa: B023
 
     def visible_to(self, viewer: Viewer) -> list[Layer]:
         """The layers that the policy in force shows to *viewer*."""

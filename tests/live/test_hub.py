@@ -425,10 +425,31 @@ def test_when_all_places_are_taken_the_next_is_told_so(world, monkeypatch):
 
 def test_one_sessions_trouble_closes_it_and_leaves_the_others_alone(world, monkeypatch, caplog):
     broken, fine = watching(world), watching(world)
-    monkeypatch.setattr(broken.session, "tick", lambda *_: 1 / 0)
+    monkeypatch.setattr(broken.session, "tick", lambda *_, **__: 1 / 0)
     world.logs[UNITS].put("e1", IN_CHICAGO)
     assert fine.ticked().rows == [("put", "e1")]
     assert broken.session.closing[0] == 1011
+
+
+def test_when_many_come_at_once_they_are_served_over_several_ticks_and_nobody_else_waits(world):
+    world.logs[UNITS].put("e1", IN_CHICAGO)
+    old = watching(world, layers=["one.units"])
+    new = [Viewing(world, world.hubs[0]) for _ in range(20)]
+    for viewing in new:
+        viewing.say("subscribe", layers=["one.units"])
+    world.hubs[0].clock = world.pass_the_time  # Each look at the clock takes 50 ms: a tick has time for few.
+    world.logs[UNITS].put("e2", IN_CHICAGO)
+    world.catch_up(world.hubs[0])
+    world.tick(world.hubs[0])
+    for viewing in [old, *new]:
+        viewing.read()
+    assert "e2" in old.model.layers["one.units"]
+    assert 0 < sum("one.units" in viewing.model.layers for viewing in new) < 20
+    for _ in range(20):
+        world.tick(world.hubs[0])
+        for viewing in new:
+            viewing.read()
+    assert all(viewing.model.layers["one.units"].keys() == {"e1", "e2"} for viewing in new)
 
 
 def test_viewers_of_one_place_share_the_text_of_their_frames(world):

@@ -64,7 +64,7 @@ async def test_a_pump_without_a_database_ticks_on_says_so_and_stops_when_told():
     hub, database = Hub(tick_ms=20), Database(url)
     pump = Pump(database, hub, url)
     session, ticked = hub.join(Pass(PUBLIC)), asyncio.Event()
-    session.tick = lambda *_: ticked.set()  # type: ignore[method-assign]
+    session.tick = lambda *_, **__: ticked.set()  # type: ignore[method-assign]
     async with pump.running(), asyncio.timeout(5):
         await ticked.wait()
         assert not pump.connected

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from functools import partial
 
 import psutil
@@ -17,6 +18,7 @@ from cop.api.abortable import AbortableProtocol
 from cop.live.wire import PROTOCOL
 from layers.credentials import revoke
 from layers.directory import read_policy_revision
+from tests.bench.service import served
 from tests.live.conftest import feature, soon, zone
 from tests.live.dialogue import dialogue, truth
 
@@ -314,3 +316,14 @@ async def come_true(holds: Callable[[], bool]) -> None:
 async def policy_revision(town) -> int:
     async with town.db.connect() as connection:
         return await read_policy_revision(connection)
+
+
+async def test_all_workers_of_cop_serve_stream_everything(town):
+    async with served(town.db.url, workers=2) as service, AsyncExitStack() as stack:
+        opening = [dialogue(f"ws://{service.host}:{service.port}", town.police_key) for _ in range(12)]
+        viewers = [await stack.enter_async_context(each) for each in opening]
+        for viewer in viewers:
+            await viewer.say("subscribe")
+        await town.put(town.units, feature("e1"))
+        for viewer in viewers:
+            await viewer.until(lambda model: "e1" in model.layers.get("fire.units", ()))
