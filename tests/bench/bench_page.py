@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -22,18 +22,18 @@ class Quiet(SimpleHTTPRequestHandler):
         """Nothing."""
 
 
-def bench_page_update() -> Iterator[Figure]:
+async def bench_page_update() -> AsyncIterator[Figure]:
     """Parsing runs in the worker; applying, drawing and sending to the graphics card on the page's thread."""
     assets = web.assets()
     assert assets is not None, "the page is not built: cd web && npm ci --ignore-scripts && npm run build"
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(assets)))
     Thread(target=server.serve_forever, daemon=True).start()
     try:
-        with chromium() as browser:
-            page = browser.new_page(viewport={"width": 1400, "height": 850})
+        async with chromium() as browser:
+            page = await browser.new_page(viewport={"width": 1400, "height": 850})
             page.set_default_timeout(120_000)
-            page.goto(f"http://127.0.0.1:{server.server_port}/bench.html?units={UNITS}")
-            times = page.evaluate("window.bench")
+            await page.goto(f"http://127.0.0.1:{server.server_port}/bench.html?units={UNITS}")
+            times = await page.evaluate("window.bench")
     finally:
         server.shutdown()
         server.server_close()

@@ -9,7 +9,7 @@ import { type Frame, type Hello, type Move, parse } from "./wire.ts";
 
 const query = new URLSearchParams(location.search);
 const UNITS = Number(query.get("units") ?? 50_000);
-const UPDATES = Number(query.get("updates") ?? 24);
+const UPDATES = Number(query.get("updates") ?? 16);
 const WARM_UP = 4;
 const EPOCH = "00000000-0000-4000-8000-000000000000";
 
@@ -72,9 +72,9 @@ async function run(): Promise<object> {
   const map = new PictureMap(
     document.getElementById("map")!,
     "dark",
-    { lng: -87.7, lat: 41.85, zoom: 11 },
+    { lng: -87.7, lat: 41.85, zoom: 9.3 },
     () => Date.now(),
-    { onPick: () => {}, onHover: () => {}, onCamera: () => {} },
+    { onPick: () => {}, onHover: () => {}, onCamera: () => {}, onError: console.error },
   );
   await map.ready;
   const holding = new Holding();

@@ -42,7 +42,6 @@ export class Page {
   readonly item = signal<Item | null>(null);
   readonly gap = signal<Gap>({ phase: "idle" });
   readonly help = signal(false);
-  readonly searching = signal(0);
   readonly bounds = signal<BBox | null>(null);
   readonly notice = signal<string | null>(null);
   /** Said aloud by screen readers. */
@@ -67,6 +66,8 @@ export class Page {
   readonly live = computed(() => this.link.value.state === "live");
 
   map!: PictureMap;
+  /** Puts the cursor into the search; the search box says how. */
+  focusSearch = () => {};
   #worker: Worker;
   #dark = signal(matchMedia("(prefers-color-scheme: dark)").matches);
   #placed = false;
@@ -91,6 +92,8 @@ export class Page {
         if (ref !== null || this.hover.peek() !== null) this.hover.value = ref && { ref, x, y };
       },
       onCamera: (now, byHand) => this.#moved(now, byHand),
+      // without a connection no tile comes either; the banner says so, the console need not repeat it
+      onError: (error) => this.live.peek() && console.error(error),
     });
     this.#order({ do: "start", url: new URL("live", document.baseURI).href.replace(/^http/, "ws") });
     setInterval(() => (this.now.value = this.serverNow()), 1000);

@@ -49,6 +49,8 @@ export interface Handlers {
   onPick(refs: Ref[]): void;
   onHover(ref: Ref | null, x: number, y: number): void;
   onCamera(camera: Camera, byHand: boolean): void;
+  /** Something could not be loaded or drawn. */
+  onError(error: Error): void;
 }
 
 const INKS: Record<Theme, Inks> = {
@@ -172,7 +174,8 @@ export class PictureMap {
   select(ref: Ref | null): void {
     this.#selected = ref;
     for (const kind of SYMBOL_KINDS) {
-      this.#symbols[kind].anySelected = this.#pools[kind].select(ref);
+      this.#pools[kind].select(ref);
+      this.#symbols[kind].anySelected = ref !== null;
       this.#symbols[kind].dirty = true;
     }
     this.map.triggerRepaint();
@@ -272,7 +275,6 @@ export class PictureMap {
     }
     if (!touched) return;
     this.#symbols[kind].dirty = true;
-    if (this.#selected && rebuild) this.#symbols[kind].anySelected = pool.select(this.#selected);
     this.map.triggerRepaint();
   }
 
@@ -342,6 +344,7 @@ export class PictureMap {
   }
 
   #listen(): void {
+    this.map.on("error", ({ error }) => this.handlers.onError(error));
     this.map.on("click", (event) => this.handlers.onPick(this.#pick(event)));
     this.map.on("mousemove", (event) => {
       const [ref] = this.#pick(event);

@@ -62,16 +62,12 @@ export class SymbolPool {
     this.#owner.forEach((ref, i) => ref && this.instances.setFlag(i, Flag.Shown, !layers.has(ref.layer)));
   }
 
-  /** Marks one feature; true if it is one of ours. */
-  select(ref: Ref | null): boolean {
+  /** Marks one feature, whether it is there already or comes later. */
+  select(ref: Ref | null): void {
     this.#selected = ref;
-    let found = false;
     this.#owner.forEach((owner, i) => {
-      const selected = owner !== undefined && isSame(owner, ref);
-      this.instances.setFlag(i, Flag.Selected, selected);
-      found ||= selected;
+      this.instances.setFlag(i, Flag.Selected, owner !== undefined && isSame(owner, ref));
     });
-    return found;
   }
 
   owner(instance: number): Ref | undefined {

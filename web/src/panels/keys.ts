@@ -30,7 +30,7 @@ export function onKey(page: Page, event: KeyboardEvent): void {
 }
 
 const ACTIONS: Record<string, (page: Page) => void> = {
-  "/": (page) => page.searching.value++,
+  "/": (page) => page.focusSearch(),
   "?": (page) => (page.help.value = !page.help.value),
   h: (page) => page.home(),
   f: (page) => page.toggle("follow"),

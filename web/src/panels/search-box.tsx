@@ -12,9 +12,8 @@ export function SearchBox({ page }: { page: Page }) {
   const [text, setText] = useState("");
   const [at, setAt] = useState(0);
   const [open, setOpen] = useState(false);
-  useEffect(() => {
-    if (page.searching.value > 0) input.current?.focus();
-  }, [page.searching.value]);
+  // at once, not with the next render: whoever types fast has the next letter under way already
+  useEffect(() => void (page.focusSearch = () => input.current?.focus()), []);
   const hits = open ? search(page.state.peek(), text) : [];
 
   const close = () => {
@@ -31,7 +30,7 @@ export function SearchBox({ page }: { page: Page }) {
   const onKeyDown = (event: KeyboardEvent) => {
     if (event.key === "ArrowDown") setAt(Math.min(at + 1, hits.length - 1));
     else if (event.key === "ArrowUp") setAt(Math.max(at - 1, 0));
-    else if (event.key === "Enter") take(hits[at]);
+    else if (event.key === "Enter") take(search(page.state.peek(), input.current?.value ?? "")[at]);
     else if (event.key === "Escape") {
       event.stopPropagation();
       close();
