@@ -228,12 +228,13 @@ async def cover(clients: dict[str, httpx.AsyncClient]) -> list[tuple[str, str, s
     ]
 
 
-@pytest.mark.parametrize("at_least", [1, 2, 3])
-async def test_the_answer_is_what_counting_cell_by_cell_says(
-    clients: dict[str, httpx.AsyncClient], at_least: int
-) -> None:
+async def test_the_answer_is_what_counting_cell_by_cell_says(clients: dict[str, httpx.AsyncClient]) -> None:
     covers = await cover(clients)
-    answer = await ask(clients["cfd"], at_least=at_least)
+    for at_least in (1, 2, 3):
+        check_counts(await ask(clients["cfd"], at_least=at_least), covers, at_least)
+
+
+def check_counts(answer: dict[str, Any], covers: list[tuple[str, str, set[str]]], at_least: int) -> None:
     area = filled(AREA)
     times = {cell: sum(cell in cells for *_, cells in covers) for cell in area}
     gap = {cell for cell in area if times[cell] < at_least}
