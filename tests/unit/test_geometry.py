@@ -246,13 +246,13 @@ def test_a_split_that_the_layer_does_not_take_is_refused() -> None:
 
 
 def test_too_many_vertices_are_refused_before_anything_is_built() -> None:
-    begun = time.perf_counter()
+    begun = time.process_time()
     coordinates: list[Any]
     for coordinates in ([[[0.0, 0.0]] * 10_001], [[[[0.0, 0.0]] * 4]] * 100_000, [[]] * 100_000):
         with pytest.raises(TooLarge) as refusal:
             placed("MultiPolygon" if len(coordinates) > 1 else "Polygon", coordinates)
         assert (refusal.value.code, refusal.value.pointer) == ("geo.vertices", "/geometry/coordinates")
-    assert time.perf_counter() - begun < 1
+    assert time.process_time() - begun < 1
 
 
 def circle(count: int) -> Ring:
@@ -277,10 +277,10 @@ def test_rings_of_ten_thousand_vertices_are_answered_in_time(
     ring: Callable[[int], Ring], repair: bool
 ) -> None:
     coordinates = [ring(9_990)]
-    begun = time.perf_counter()
+    begun = time.process_time()
     result = outcome("Polygon", coordinates, repair=repair)
     assert isinstance(result, Placed) or result.code in ("geo.timeout", "geo.invalid")
-    assert time.perf_counter() - begun < 1  # 0.1 s on an idle machine; GEOS alone takes a second and more
+    assert time.process_time() - begun < 1  # 0.1 s on an idle machine; GEOS alone takes a second and more
 
 
 def test_what_is_tangled_beyond_mending_is_refused() -> None:

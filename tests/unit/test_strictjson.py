@@ -99,10 +99,10 @@ def test_says_where() -> None:
     "body", [b"[" * 5_000_000, b'["[",' + b'"[",' * 1_000_000 + b"1]", b'"\\' * 2_500_000]
 )
 def test_five_megabytes_of_malice_take_no_time(body: bytes) -> None:
-    begun = time.perf_counter()
+    begun = time.process_time()
     with contextlib.suppress(InvalidJson):
         loads(body)
-    assert time.perf_counter() - begun < 2
+    assert time.process_time() - begun < 2
 
 
 @given(JSON)
