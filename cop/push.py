@@ -178,7 +178,7 @@ def play(
 
     position = 0
     while position < len(features):
-        wait_s = start_s + due_s(features[position]) - clock()
+        wait_s = due_s(features[position]) - (clock() - start_s)
         if wait_s > 0.0:
             sleep(max(wait_s, LONGEST_BATCH_WAIT_S))
         passed_s = clock() - start_s
