@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from enum import Enum
+from typing import NamedTuple
 
 from cop.live import wire
-from cop.live.interest import FINEST_LEVEL, Cell, Sight, cell_at
+from cop.live.interest import FINEST_LEVEL, Cell, Sight, Span, around, cell_at
 from cop.live.picture import Held, LayerPicture, Step
 from layers.model import FeatureId
 
@@ -42,23 +43,20 @@ class Rows:
         self.gones.append(row)
         self.size += len(row)
 
-    def extend(self, others: Rows) -> None:
-        """Add what *others* carries."""
-        self.puts += others.puts
-        self.moves += others.moves
-        self.gones += others.gones
-
-    def joined(self) -> Rows:
-        """The same with one text a list, so that adding it to a frame costs the same however long it is."""
-        joined = Rows()
-        joined.puts = [",".join(self.puts)] if self.puts else []
-        joined.moves = [",".join(self.moves)] if self.moves else []
-        joined.gones = [",".join(self.gones)] if self.gones else []
-        return joined
-
     def text(self) -> str:
         """The rows as part of a frame; "" when there are none."""
         return wire.rows(self.puts, self.moves, self.gones)
+
+
+class Line(NamedTuple):
+    """One step of a layer, written for those in whose sight it begins and ends."""
+
+    reach: Span | None
+    """All that the feature touched before and after; None where it had no place."""
+    kind: int
+    """0 put, 1 move, 2 gone: the place in the lists of a cell."""
+    row: str
+    step: Step
 
 
 class News:
@@ -66,68 +64,73 @@ class News:
 
     def __init__(self, steps: list[Step]) -> None:
         self.steps = steps
-        self._by_level: dict[int, tuple[dict[Cell, Rows], list[Step]]] = {}
-        self._by_sight: dict[Sight, str] = {}
+        self._written: list[Line] = []
+        self._by_level: dict[int, tuple[dict[Cell, tuple[str, ...]], list[Step]]] = {}
+        self._by_spans: dict[tuple[Span, ...], str] = {}
 
     def text(self, sight: Sight) -> str:
         """The rows for a viewer who was up to date and sees *sight*; "" when nothing concerns it."""
-        text = self._by_sight.get(sight)
+        text = self._by_spans.get(sight.spans)
         if text is None:
-            text = self._by_sight[sight] = self._gathered(sight).text()
+            text = self._by_spans[sight.spans] = self._gathered(sight)
         return text
 
-    def _gathered(self, sight: Sight) -> Rows:
+    def _gathered(self, sight: Sight) -> str:
         cells, crossing = self._at(sight.level)
         rows = Rows()
-        few, many = sorted((cells.keys(), sight.cells), key=len)
-        for cell in few & many if len(few) > 64 else [cell for cell in few if cell in many]:
-            rows.extend(cells[cell])
+        for cell in sight.cells & cells.keys():
+            puts, moves, gones = cells[cell]
+            if puts:
+                rows.puts.append(puts)
+            if moves:
+                rows.moves.append(moves)
+            if gones:
+                rows.gones.append(gones)
         for step in crossing:
-            seen_before, seen_after = (held is not None and sight.sees(held.span) for held in step[:2])
-            _add(rows, step, seen_before=seen_before, seen_after=seen_after)
-        return rows
+            _add(rows, step, sight)
+        return rows.text()
 
-    def _at(self, level: int) -> tuple[dict[Cell, Rows], list[Step]]:
-        """The steps within one cell, written by cell, and those that touch several."""
+    def _at(self, level: int) -> tuple[dict[Cell, tuple[str, ...]], list[Step]]:
+        """The steps within one cell, joined by cell, and those that touch several."""
         if level not in self._by_level:
-            shift = FINEST_LEVEL - level
-            cells: defaultdict[Cell, Rows] = defaultdict(Rows)
-            crossing = []
-            for step in self.steps:
-                cell = _cell_of(step, shift)
-                if cell is None:
-                    crossing.append(step)
-                else:
-                    _add(cells[cell], step, seen_before=True, seen_after=True)
-            self._by_level[level] = {cell: rows.joined() for cell, rows in cells.items()}, crossing
+            self._by_level[level] = self._gathered_by_cell(FINEST_LEVEL - level)
         return self._by_level[level]
 
-
-def _cell_of(step: Step, shift: int) -> Cell | None:
-    """The one cell in which the feature was and is; None where there are several, or none."""
-    held = step.after or step.before
-    if held is None or held.span is None:
-        return None
-    west, south, east, north = held.span
-    column, row = west >> shift, south >> shift
-    if east >> shift != column or north >> shift != row:
-        return None
-    before = step.before
-    if before is not held and before is not None:
-        if before.span is None:
-            return None
-        west, south, east, north = before.span
-        if not (west >> shift == column == east >> shift and south >> shift == row == north >> shift):
-            return None
-    return cell_at(column, row)
+    def _gathered_by_cell(self, shift: int) -> tuple[dict[Cell, tuple[str, ...]], list[Step]]:
+        cells: defaultdict[Cell, tuple[list[str], ...]] = defaultdict(lambda: ([], [], []))
+        crossing = []
+        self._written = self._written or [_line_of(step) for step in self.steps]
+        for reach, kind, row, step in self._written:
+            if reach is not None:
+                west, south, east, north = reach
+                column, line = west >> shift, south >> shift
+                if column == east >> shift and line == north >> shift:
+                    cells[cell_at(column, line)][kind].append(row)
+                    continue
+            crossing.append(step)
+        return {cell: tuple(map(",".join, lists)) for cell, lists in cells.items()}, crossing
 
 
-def _add(rows: Rows, step: Step, *, seen_before: bool, seen_after: bool) -> None:
-    """Add what *step* is to a viewer in whose sight its two states are, as far as they exist."""
-    if seen_after and step.after is not None:
-        rows.show(step.after, step.before if seen_before else None)
-    elif seen_before and step.before is not None:
-        rows.take(step.before.id, step.why or "view")
+def _line_of(step: Step) -> Line:
+    before, after, why = step
+    if after is None:
+        assert before is not None, "a picture tells of no step from nothing to nothing"
+        return Line(before.span, 2, wire.gone_row(wire.text_of(before.id), why), step)
+    row, is_move = after.news(before)
+    reach = after.span
+    if before is not None:
+        reach = None if reach is None or before.span is None else around(before.span, reach)
+    return Line(reach, int(is_move), row, step)
+
+
+def _add(rows: Rows, step: Step, sight: Sight) -> None:
+    """Add what *step* is to a viewer of *sight*."""
+    before, after, why = step
+    seen = before if before is not None and sight.sees(before.span) else None
+    if after is not None and sight.sees(after.span):
+        rows.show(after, seen)
+    elif seen is not None:
+        rows.take(seen.id, why or "view")
 
 
 class Unknown(Enum):

@@ -61,6 +61,11 @@ def cell_at(column: int, row: int) -> Cell:
     return row << COLUMN_BITS | column
 
 
+def around(a: Span, b: Span) -> Span:
+    """The smallest rectangle of cells that holds both."""
+    return min(a[0], b[0]), min(a[1], b[1]), max(a[2], b[2]), max(a[3], b[3])
+
+
 def span_of(bbox: BBox | None) -> Span | None:
     """The finest cells that a bounding box touches; across the antimeridian it counts as all longitudes.
 

@@ -19,7 +19,7 @@ from layers.model import Layer
 from layers.query import read_layer
 from tests.live.client_model import ClientModel, State, canonical
 
-PATIENCE_S = 15.0
+PATIENCE_S = 30.0
 
 
 class Dialogue:

@@ -21,7 +21,7 @@ CITY = {"bbox": [-87.9, 41.6, -87.4, 42.1], "zoom": 10}
 NORTH = {"bbox": [-87.7, 41.9, -87.6, 42.0], "zoom": 13}
 FIJI = {"bbox": [179.0, -19.0, -179.0, -16.0], "zoom": 8}
 VIEWS: list[dict[str, Any] | None] = [None, CITY, NORTH, FIJI]
-LATER_S = 10.0
+LATER_S = 30.0
 
 
 class Someone:

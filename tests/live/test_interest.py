@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cop.live.interest import EVERYTHING, FINEST_LEVEL, Sight, View, sight_of, span_of, view_from
@@ -46,6 +46,7 @@ def test_no_view_is_a_view_of_everything():
     assert sight_of(None) is EVERYTHING
 
 
+@settings(deadline=None)
 @given(LNGS, LATS)
 def test_everything_sees_every_place(lng, lat):
     assert EVERYTHING.sees(span_of((lng, lat, lng, lat)))
@@ -55,6 +56,7 @@ def test_what_has_no_place_is_in_every_view():
     assert sight_of(View((0, 0, 1, 1))).sees(None)
 
 
+@settings(deadline=None)
 @given(LNGS, LATS, st.floats(0, 360), st.floats(0, 180), st.floats(0, 1), st.floats(0, 1))
 def test_every_place_in_a_view_is_seen_also_across_the_antimeridian(west, south, width, height, x, y):
     north = min(south + height, 90.0)
@@ -63,6 +65,7 @@ def test_every_place_in_a_view_is_seen_also_across_the_antimeridian(west, south,
     assert sight_of(View((west, south, west + width, north))).sees(span_of((lng, lat, lng, lat)))
 
 
+@settings(deadline=None)
 @given(LNGS, LATS, st.floats(1e-3, 90), st.floats(1e-3, 90), LNGS, LATS)
 def test_a_place_further_from_a_view_than_the_view_is_wide_is_not_seen(west, south, width, height, lng, lat):
     north, width = min(south + height, 90.0), min(width, 90.0)
@@ -72,12 +75,14 @@ def test_a_place_further_from_a_view_than_the_view_is_wide_is_not_seen(west, sou
         assert not sight_of(View((west, south, west + width, north))).sees(span_of((lng, lat, lng, lat)))
 
 
+@settings(deadline=None)
 @given(LNGS, LATS, st.floats(0, 360), st.floats(0, 180))
 def test_a_sight_is_never_more_than_a_few_cells(west, south, width, height):
     sight = sight_of(View((west, south, west + width, min(south + height, 90.0))))
     assert 1 <= len(sight.cells) <= 36
 
 
+@settings(deadline=None)
 @given(LNGS, LATS, st.integers(0, FINEST_LEVEL))
 def test_the_cell_of_a_place_and_the_test_of_its_span_agree(lng, lat, level):
     west, south, east, north = span_of((lng, lat, lng, lat))
@@ -88,6 +93,7 @@ def test_the_cell_of_a_place_and_the_test_of_its_span_agree(lng, lat, level):
     assert (west, south) == (east, north)
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(LNGS, LATS), min_size=2, max_size=2),
     st.integers(0, 8),

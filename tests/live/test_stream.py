@@ -223,7 +223,7 @@ async def test_when_the_database_is_lost_the_socket_stays_and_goes_on_afterwards
 
 async def put_until_taken(town, *features) -> None:
     """Push as an agency does: again, if the service could not take it."""
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(30):
         while True:
             try:
                 return await town.put(town.units, *features)
@@ -308,7 +308,7 @@ async def test_what_waits_for_a_slow_viewer_is_taken_back_when_the_layer_is_unsh
 
 async def come_true(holds: Callable[[], bool]) -> None:
     """Wait for what the server does on its own, which tells nobody."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         while not holds():  # noqa: ASYNC110 - there is no event to wait for
             await asyncio.sleep(0.05)
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cop.live import wire
@@ -64,6 +64,7 @@ def test_a_subscription_has_a_limit(member):
     assert caught.value.code == "live.too_many"
 
 
+@settings(deadline=None)
 @given(
     st.text(max_size=300)
     | st.recursive(
@@ -106,6 +107,7 @@ def test_members_that_later_versions_may_add_are_passed_over():
     assert wire.read_message('{"type":"unsubscribe","because":"lunch"}') == wire.Unsubscribe()
 
 
+@settings(deadline=None)
 @given(st.timedeltas(timedelta(0), timedelta(days=80_000)))
 def test_milliseconds_are_whole_and_cut_off(age):
     start = datetime(1970, 1, 1, tzinfo=UTC)
@@ -113,6 +115,7 @@ def test_milliseconds_are_whole_and_cut_off(age):
     assert timedelta(0) <= start + age - kept < timedelta(milliseconds=1)
 
 
+@settings(deadline=None)
 @given(st.text(min_size=1), st.text())
 def test_ids_and_words_of_any_script_survive_the_wire(feature_id, word):
     row = wire.put_row(wire.text_of(feature_id), None, wire.text_of({"callsign": word}), 1, None)
