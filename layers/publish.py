@@ -231,7 +231,7 @@ async def _admit(
     layer: Layer, items: Sequence[Item], rejections: list[Rejection], id: str | None
 ) -> list[Edit]:
     """What of *items* may be written; refusals go to *rejections*."""
-    if layer.kind == "units" or len(items) < 5:
+    if layer.kind == "units":
         return _admit_now(layer, items, rejections, id)
     # Shapes cost milliseconds each (validity, hexes): not on the loop that streams.
     return await asyncio.to_thread(_admit_now, layer, items, rejections, id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from typing import Annotated, Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import orjson
 from fastapi import APIRouter, Header, Request, Response
@@ -70,16 +70,7 @@ async def get_items(layer: str, request: Request, access: Accessed, database: Da
     return geojson(collection_json((feature_json(feature, seen) for feature in features), members))
 
 
-@router.get("/collections/{layer}/items/{id}", responses=examples.FEATURE)
-async def get_item(layer: str, id: str, request: Request, access: Accessed, database: Databased) -> Response:
-    """One feature as it stands."""
-    seen = access.layer(layer)
-    check_query(request)
-    async with database.connect() as connection:
-        return geojson(feature_json(await read_feature(connection, seen.id, id), seen))
-
-
-@router.get("/collections/{layer}/items/{id}/track", responses=examples.TRACK)
+@router.get("/collections/{layer}/items/{id:path}/track", responses=examples.TRACK)
 async def get_track(layer: str, id: str, request: Request, access: Accessed, database: Databased) -> Response:
     """Where a feature was: its newest observations as a line, oldest first, late ones in their place."""
     seen = access.layer(layer)
@@ -111,6 +102,15 @@ async def get_track(layer: str, id: str, request: Request, access: Accessed, dat
             }
         )
     )
+
+
+@router.get("/collections/{layer}/items/{id:path}", responses=examples.FEATURE)
+async def get_item(layer: str, id: str, request: Request, access: Accessed, database: Databased) -> Response:
+    """One feature as it stands."""
+    seen = access.layer(layer)
+    check_query(request)
+    async with database.connect() as connection:
+        return geojson(feature_json(await read_feature(connection, seen.id, id), seen))
 
 
 @router.post("/collections/{layer}/items", openapi_extra=examples.PUSH_BODY, responses=examples.RECEIPT)
@@ -151,7 +151,7 @@ async def patch_items(
 
 
 @router.put(
-    "/collections/{layer}/items/{id}", openapi_extra=examples.FEATURE_BODY, responses=examples.RECEIPT
+    "/collections/{layer}/items/{id:path}", openapi_extra=examples.FEATURE_BODY, responses=examples.RECEIPT
 )
 async def put_item(layer: str, id: str, request: Request, access: Accessed, key: Key = None) -> Response:
     """Insert or replace one feature."""
@@ -160,7 +160,7 @@ async def put_item(layer: str, id: str, request: Request, access: Accessed, key:
 
 
 @router.patch(
-    "/collections/{layer}/items/{id}", openapi_extra=examples.PATCH_ONE_BODY, responses=examples.RECEIPT
+    "/collections/{layer}/items/{id:path}", openapi_extra=examples.PATCH_ONE_BODY, responses=examples.RECEIPT
 )
 async def patch_item(layer: str, id: str, request: Request, access: Accessed, key: Key = None) -> Response:
     """Merge into one feature (RFC 7396)."""
@@ -168,7 +168,7 @@ async def patch_item(layer: str, id: str, request: Request, access: Accessed, ke
     return await _push(request, access, access.layer(layer), Mode.PATCH, None, key, id=id)
 
 
-@router.delete("/collections/{layer}/items/{id}", responses=examples.RECEIPT)
+@router.delete("/collections/{layer}/items/{id:path}", responses=examples.RECEIPT)
 async def delete_item(layer: str, id: str, request: Request, access: Accessed) -> Response:
     """Take one feature off the picture. Observations from before will not bring it back."""
     check_query(request)
@@ -241,7 +241,7 @@ def _receipt_answer(
     one = items[0][1] if len(items) == 1 and items[0][0] == "" else None
     if receipt.created == 1 and isinstance(one, dict):
         named = one.get("id") or request.path_params.get("id")
-        place = link(request, f"/collections/{layer.name}/items/{named}", "self")["href"]
+        place = link(request, f"/collections/{layer.name}/items/{quote(str(named), safe='')}", "self")["href"]
         return json_answer(receipt_body(receipt), 201, Location=place)
     return json_answer(receipt_body(receipt))
 

@@ -298,3 +298,14 @@ async def test_what_is_read_says_whether_it_is_an_exercise(fire: httpx.AsyncClie
         assert (await fire.get(f"/collections/cfd.drill{path}")).json()["status"] == "exercise"
     page = (await fire.get("/collections/cfd.drill/items")).json()
     assert page["features"][0]["status"] == "exercise"
+
+
+async def test_an_id_may_hold_any_character_that_an_address_can_carry(fire: httpx.AsyncClient) -> None:
+    for id, address in (("CFD/E 42", "CFD%2FE%2042"), ("é?#&", "%C3%A9%3F%23%26"), ("..", "%2E%2E")):
+        created = await fire.post(ITEMS, json=unit(id))
+        assert created.status_code == 201
+        if id != "..":  # clients and proxies fold dots in a path, encoded or not
+            assert (await fire.get(f"{ITEMS}/{address}")).json()["id"] == id
+            assert (await fire.get(created.headers["location"])).json()["id"] == id
+            assert (await fire.get(f"{ITEMS}/{address}/track")).json()["id"] == id
+            assert (await fire.delete(f"{ITEMS}/{address}")).json()["gone"] == 1
