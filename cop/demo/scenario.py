@@ -174,10 +174,12 @@ def _unit(fleet: tuple[str, str, str, int, str, bool], number: int, ground: Grou
     callsign = pattern.format(number)
     identity = callsign.lower().replace(" ", "-")
     network = ground.water if medium == "water" else ground.roads
-    home = Random(f"{seed} {layer} {identity}").randrange(len(network.nodes))
+    rng = Random(f"{seed} {layer} {identity}")
+    home = rng.randrange(len(network.nodes))
     if layer == "lakeco.units":  # staged in the north-west, where they came in
-        rng = Random(f"{seed} {identity}")
         home = network.nearest((rng.uniform(-87.80, -87.70), rng.uniform(41.92, 41.965)))
+    while layer in {"cfd.units", "ems.units"} and _near_gap(network.nodes[home], 0.0):
+        home = rng.randrange(len(network.nodes))
     return Unit(
         id=identity,
         callsign=callsign,
@@ -210,7 +212,7 @@ def standing(layer: str, ground: Ground, seed: int) -> list[JsonObject]:
         case "streets.depots":
             return _assets("depot", "Yard {}", _spread(ground, 6, rng))
         case "ems.coverage":
-            return _districts("als", "ALS district", CITY, 0.0301, 0.0240)
+            return _districts("als", "ALS", CITY, 0.0301, 0.0240)
         case "lakeco.coverage":
             return _districts("mutual-aid", "Mutual aid", (-87.80, 41.905, -87.71, 41.965), 0.045, 0.03)
         case _:
@@ -252,7 +254,7 @@ def _near_gap(place: Position, within_m: float | None) -> bool:
         return False
     west, south, east, north = GAP
     nearest = (min(max(place[0], west), east), min(max(place[1], south), north))
-    return distance_m(place, nearest) < within_m
+    return distance_m(place, nearest) <= within_m
 
 
 def _districts(

@@ -18,18 +18,15 @@ import httpx
 import psutil
 import pytest
 
-UNITS = 40
-START_S = 60.0
-
 
 class Demo:
     """`cop demo` in a process group of its own, as a terminal would start it."""
 
-    def __init__(self, folder: Path, port: int) -> None:
+    def __init__(self, folder: Path, port: int, units: int) -> None:
         environment = os.environ | {"COP_DATA_DIR": str(folder), "COP_PORT": str(port)}
         environment.pop("COP_DATABASE_URL", None)
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "cop", "demo", "--units", str(UNITS)],
+            [sys.executable, "-m", "cop", "demo", "--units", str(units)],
             env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -72,11 +69,11 @@ def port() -> int:
 
 
 @pytest.fixture
-def start(open_folder: Path, port: int) -> Iterator[Callable[[], Demo]]:
+def start(open_folder: Path, port: int) -> Iterator[Callable[..., Demo]]:
     started: list[Demo] = []
 
-    def start() -> Demo:
-        started.append(Demo(open_folder / "cop", port))
+    def start(units: int = 40) -> Demo:
+        started.append(Demo(open_folder / "cop", port, units))
         return started[-1]
 
     yield start
@@ -104,7 +101,7 @@ def await_all_gone(processes: list[psutil.Process], within_s: float) -> None:
 
 
 @pytest.mark.timeout(240)
-def test_demo_is_seen_moving_runs_again_and_leaves_nothing_running(start: Callable[[], Demo]) -> None:
+def test_demo_is_seen_moving_runs_again_and_leaves_nothing_running(start: Callable[..., Demo]) -> None:
     demo = start()
     with viewer(demo.ticket()) as page:
         family = demo.family()
@@ -136,9 +133,9 @@ def test_demo_is_seen_moving_runs_again_and_leaves_nothing_running(start: Callab
     assert demo.process.wait(30) == 0
     await_all_gone(family, 1)
 
-    again = start()
+    again = start(units=20)
     with viewer(again.ticket()) as page:
-        assert set(features(page, "cfd.units")) == ids
+        assert set(features(page, "cfd.units")) < ids  # of the first run's units, none lingers
         family = again.family()
     again.process.kill()
     await_all_gone(family, 30)
@@ -149,7 +146,7 @@ def moved_since(before: dict[str, Any], after: dict[str, Any]) -> set[str]:
 
 
 @pytest.mark.timeout(120)
-def test_second_demo_in_the_same_folder_says_so(start: Callable[[], Demo]) -> None:
+def test_second_demo_in_the_same_folder_says_so(start: Callable[..., Demo]) -> None:
     first = start()
     first.ticket()
     second = start()
@@ -161,7 +158,7 @@ def test_second_demo_in_the_same_folder_says_so(start: Callable[[], Demo]) -> No
 
 @pytest.mark.timeout(120)
 def test_agency_that_dies_is_started_again_and_a_taken_port_is_passed_over(
-    start: Callable[[], Demo], port: int
+    start: Callable[..., Demo], port: int
 ) -> None:
     with socket.create_server(("127.0.0.1", port)):
         demo = start()

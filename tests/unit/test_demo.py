@@ -270,6 +270,8 @@ def test_west_side_is_left_uncovered(ground: Ground) -> None:
     ]
     assert not any(district.contains(shapely.Point(middle)) for district in districts)
     assert any(district.contains(shapely.Point(-87.65, 41.88)) for district in districts)
+    homes = [unit.position for unit in scenario.fleet_of(["cfd.units", "ems.units"], ground, SEED, 900)]
+    assert not any(west <= lng <= east and south <= lat <= north for lng, lat in homes)
 
 
 def test_nobody_is_sent_to_two_incidents_at_once(ground: Ground) -> None:
