@@ -174,6 +174,8 @@ class Session:
         self._asked: wire.Subscribe | None = None
         """A subscription that takes the place of `_wanted` at the next tick."""
         self._follows: dict[LayerId, Follow] = {}
+        self._followed_once: dict[LayerId, LayerName] = {}
+        """What the client may still hold, even if it has turned to other layers since."""
         self._sight = EVERYTHING
         self._turned_to: Sight | None = None
         self._view_asked: int | None = None
@@ -233,12 +235,15 @@ class Session:
     def judge(self, directory: Directory, greeting: str) -> None:
         """The policy is now *directory*'s: take back, at once, what this viewer may no longer see."""
         allowed = self._followed(directory, self._wanted) if self._wanted else {}
-        for layer in self._follows.keys() - allowed.keys():
-            name = self._follows.pop(layer).name
+        seen = {layer.id for layer in self.hub.visible_to(self.viewer)}
+        for layer in (self._follows.keys() - allowed.keys()) | (self._followed_once.keys() - seen):
+            self._follows.pop(layer, None)
+            name = self._followed_once.pop(layer)
             self._notify(f"revoked {name}", wire.revoked(name))
         for layer, name in allowed.items():
             self._follows.setdefault(layer, Follow(layer, name))
-        if not self._frame_layers <= {layer.id for layer in self.hub.visible_to(self.viewer)}:
+        self._followed_once |= allowed
+        if not self._frame_layers <= seen:
             self._recall()
         if greeting != self._greeting:
             self._greeting = greeting
@@ -355,7 +360,9 @@ class Session:
         for name in wanted.since.keys() - seen:  # It holds what it could see when it last was here.
             self._notify(f"revoked {name}", wire.revoked(name))
         before, self._follows = self._follows, {}
-        for layer, name in self._followed(directory, wanted).items():
+        allowed = self._followed(directory, wanted)
+        self._followed_once |= allowed
+        for layer, name in allowed.items():
             since, old = wanted.since.get(name), before.get(layer)
             if old is not None and since is not None and _goes_on(old, since):
                 self._follows[layer] = old

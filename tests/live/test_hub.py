@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -185,6 +186,23 @@ def test_an_unshared_layer_is_revoked_in_the_same_tick(world):
     viewing.read()
     assert viewing.model.layers == {}
     assert viewing.model.hello["layers"] == []
+
+
+def test_a_layer_that_a_viewer_once_followed_is_revoked_too(world):
+    world.share(UNITS, Sharing(everyone=True))
+    viewing = watching(world, OTHER)
+    viewing.say("subscribe", layers=["one.zones"])
+    viewing.ticked()
+    world.share(UNITS, Sharing())
+    assert "one.units" not in viewing.ticked().layers
+
+
+def test_a_layer_that_an_operation_no_longer_draws_is_taken_back(world):
+    viewing = watching(world, operation="flood", layers=["one.units"])
+    flood = world.directory.operations[1]
+    without = replace(flood, layers=(TILES,))
+    world.directory = replace(world.directory, policy_revision=2, operations={flood.id: without})
+    assert viewing.ticked().layers == {}
 
 
 def test_nothing_published_after_a_share_ended_is_sent_even_if_a_frame_waits(world):
