@@ -51,7 +51,9 @@ export class Page {
     const choice = this.settings.value.theme;
     return choice === "auto" ? (this.#dark.value ? "dark" : "light") : choice;
   });
-  readonly off = computed(() => new Set(this.settings.value.off));
+  /** The list stays the same object while other settings change, so the set made of it does too. */
+  readonly #off = computed(() => this.settings.value.off);
+  readonly off = computed(() => new Set(this.#off.value));
   readonly operation = computed(() => {
     const { operations } = this.state.value;
     const wanted = this.settings.value.operation;
@@ -361,7 +363,7 @@ export class Page {
   }
 
   async #fetchItem(ref: Ref | null, signal: AbortSignal): Promise<void> {
-    if (!ref) return;
+    if (!ref || !this.#askable(ref)) return;
     const item = await getItem(ref, signal).catch((error) => {
       if (error instanceof Refused) return null;
       throw error;
@@ -370,7 +372,7 @@ export class Page {
   }
 
   async #fetchTrail(ref: Ref | null, signal: AbortSignal): Promise<void> {
-    if (!ref) return this.map.show("trail", EMPTY_COLLECTION);
+    if (!ref || !this.#askable(ref)) return this.map.show("trail", EMPTY_COLLECTION);
     const { geometry } = await getTrack(ref, signal);
     if (signal.aborted) return;
     const points = geometry?.type === "LineString" ? geometry.coordinates : [];
@@ -381,6 +383,13 @@ export class Page {
     }));
     if (geometry) features.push({ type: "Feature", geometry, properties: {} });
     this.map.show("trail", { type: "FeatureCollection", features });
+  }
+
+  /** Whether the server would know it: what has left the picture need not be asked for every 5 s. */
+  #askable(ref: Ref): boolean {
+    const state = this.state.peek();
+    const tiled = state.catalogue.get(ref.layer)?.stream === "tiled";
+    return tiled || featureById(state, ref.layer, ref.id) !== undefined;
   }
 
   #announceDistress(): void {

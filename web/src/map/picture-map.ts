@@ -50,7 +50,7 @@ export interface Handlers {
   onHover(ref: Ref | null, x: number, y: number): void;
   onCamera(camera: Camera, byHand: boolean): void;
   /** Something could not be loaded or drawn. */
-  onError(error: Error): void;
+  onError(error: { message: string }): void;
 }
 
 const INKS: Record<Theme, Inks> = {
@@ -168,7 +168,7 @@ export class PictureMap {
     }
     this.#stale.add("areas").add("names").add("callsigns");
     if (this.#state) this.draw({ ...this.#state, changes: new Map() });
-    this.#everySecond();
+    this.#writeCallsigns();
   }
 
   select(ref: Ref | null): void {
@@ -359,7 +359,7 @@ export class PictureMap {
         { lng, lat, zoom: this.map.getZoom() },
         Boolean((event as { originalEvent?: unknown }).originalEvent),
       );
-      this.#everySecond();
+      this.#writeCallsigns();
     });
     this.map.on("dragstart", () =>
       this.handlers.onCamera({ ...this.map.getCenter(), zoom: this.map.getZoom() }, true),

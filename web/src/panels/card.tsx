@@ -42,7 +42,8 @@ function tiledFeature(page: Page, info: LayerInfo): Feature | undefined {
 }
 
 function Gone({ page, ref_ }: { page: Page; ref_: Ref }) {
-  const waiting = page.state.value.layers.size === 0;
+  const { viewer, catalogue, layers } = page.state.value;
+  const waiting = viewer === null || (catalogue.has(ref_.layer) && !layers.has(ref_.layer));
   return (
     <>
       <h2 id="card-title">
