@@ -37,6 +37,8 @@ PROGRAMS = ("initdb", "postgres", "pg_config", "psql")
 START_DEADLINE_S = 600.0
 """Recovery of a large cluster after a crash takes minutes; a dead postmaster is noticed at once."""
 STOP_DEADLINE_S = 60.0
+SPAWN_DEADLINE_S = 60.0
+"""Until the server has written its pid file, which takes milliseconds on a machine that is not overloaded."""
 
 SOCKET_NAME = f".s.PGSQL.{PORT}"
 # sun_path holds 108 bytes on Linux and 104 on macOS, the closing zero included.
@@ -343,7 +345,7 @@ class Cluster:
                 start_new_session=True,
                 **self.account.popen,
             )
-        _wait(lambda: process.poll() is not None or self.postmaster() is not None, 15)
+        _wait(lambda: process.poll() is not None or self.postmaster() is not None, SPAWN_DEADLINE_S)
         if process.returncode is None:
             # The server may outlive us: Popen must neither wait for it nor warn of it; `_reaped` collects it.
             self._child, process.returncode = process.pid, 0
