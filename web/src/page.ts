@@ -336,8 +336,10 @@ export class Page {
     effect(() => this.map.select(selected.value));
     const follow = computed(() => this.settings.value.follow);
     effect(() => this.map.follow(follow.value));
-    this.#refresh(selected, (ref, signal) => this.#fetchItem(ref, signal));
-    const trailed = computed(() => (this.settings.value.trail ? selected.value : null));
+    // what has not come yet, or has left, need not be asked for
+    const held = computed(() => (this.#isHeld(selected.value) ? selected.value : null));
+    this.#refresh(held, (ref, signal) => this.#fetchItem(ref, signal));
+    const trailed = computed(() => (this.settings.value.trail ? held.value : null));
     this.#refresh(trailed, (ref, signal) => this.#fetchTrail(ref, signal));
     this.#announceDistress();
   }
@@ -363,7 +365,7 @@ export class Page {
   }
 
   async #fetchItem(ref: Ref | null, signal: AbortSignal): Promise<void> {
-    if (!ref || !this.#askable(ref)) return;
+    if (!ref) return;
     const item = await getItem(ref, signal).catch((error) => {
       if (error instanceof Refused) return null;
       throw error;
@@ -372,7 +374,7 @@ export class Page {
   }
 
   async #fetchTrail(ref: Ref | null, signal: AbortSignal): Promise<void> {
-    if (!ref || !this.#askable(ref)) return this.map.show("trail", EMPTY_COLLECTION);
+    if (!ref) return this.map.show("trail", EMPTY_COLLECTION);
     const { geometry } = await getTrack(ref, signal);
     if (signal.aborted) return;
     const points = geometry?.type === "LineString" ? geometry.coordinates : [];
@@ -385,11 +387,10 @@ export class Page {
     this.map.show("trail", { type: "FeatureCollection", features });
   }
 
-  /** Whether the server would know it: what has left the picture need not be asked for every 5 s. */
-  #askable(ref: Ref): boolean {
-    const state = this.state.peek();
-    const tiled = state.catalogue.get(ref.layer)?.stream === "tiled";
-    return tiled || featureById(state, ref.layer, ref.id) !== undefined;
+  #isHeld(ref: Ref | null): boolean {
+    const state = this.state.value;
+    if (!ref) return false;
+    return state.catalogue.get(ref.layer)?.stream === "tiled" || !!featureById(state, ref.layer, ref.id);
   }
 
   #announceDistress(): void {
