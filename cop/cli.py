@@ -7,20 +7,17 @@ machine may do everything. Elsewhere the HTTP API does the same with a key of sc
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, TypeVar
 
 import typer
-import uvicorn
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cop.api.requests import parse_bbox
-from cop.embedded import Cluster
 from cop.push import push
+from cop.server import database_at, run_server
 from cop.settings import Settings
 from layers import credentials, directory
 from layers.database import Database, migrate
@@ -53,16 +50,6 @@ AgencyOption = Annotated[str, typer.Option("--agency", help="The agency's slug."
 StatusOption = Annotated[Status, typer.Option("--status", help="For life: actual, exercise or test.")]
 
 
-@contextmanager
-def database_at(settings: Settings) -> Iterator[str]:
-    """The database's address: the one that is set, or the private cluster's, running while the block does."""
-    if settings.database_url:
-        yield settings.database_url
-        return
-    with Cluster.open(settings.data_dir) as cluster:
-        yield cluster.url
-
-
 def _administer(work: Callable[[AsyncConnection], Awaitable[Result]]) -> Result:
     """Run *work* in one transaction on a database whose schema is up to date."""
 
@@ -90,31 +77,6 @@ def serve(
     with database_at(settings) as url:
         asyncio.run(migrate(url))
         run_server(settings.model_copy(update={"database_url": url}))
-
-
-def run_server(settings: Settings) -> None:
-    """Run uvicorn until it is told to stop; each worker builds the app from the environment set here."""
-    os.environ |= {
-        "COP_DATABASE_URL": settings.database_url,
-        "COP_HOST": settings.host,
-        "COP_PORT": str(settings.port),
-    }
-    uvicorn.run(
-        "cop.app:create",
-        factory=True,
-        host=settings.host,
-        port=settings.port,
-        workers=settings.workers,
-        log_level=settings.log_level,
-        # The address of a one-time ticket would stand in it.
-        access_log=settings.log_level == "debug",
-        # Compression makes a broadcast several times dearer; a client has nothing long to say.
-        ws="websockets-sansio",
-        ws_per_message_deflate=False,
-        ws_max_size=65_536,
-        timeout_graceful_shutdown=5,
-        server_header=False,
-    )
 
 
 @app.command("migrate")

@@ -9,7 +9,7 @@ import hashlib
 import secrets
 import string
 import zlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
@@ -18,6 +18,7 @@ from sqlalchemy import insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from layers import tables
+from layers.database import driver
 from layers.directory import find_agency, moved_on
 from layers.errors import Invalid, NotFound, Unauthenticated
 from layers.model import PUBLIC, AgencyId, Scope, Viewer
@@ -229,3 +230,15 @@ async def identify(connection: AsyncConnection, secret: str | None) -> Standing:
     scopes = with_implied(Scope(scope) for scope in row.scopes)
     viewer = Viewer(AgencyId(row.agency_id), scopes, f"{row.slug}:{row.prefix}", row.host)
     return Standing(viewer, row.revision, row.expires_at, row.prefix)
+
+
+async def still_valid(connection: AsyncConnection, hashes: Collection[bytes]) -> set[bytes]:
+    """Those of these credentials (SHA-256 of the secret) that are neither revoked nor expired."""
+    rows = await (await driver(connection)).fetch(
+        """
+        SELECT hash FROM credential
+        WHERE hash = ANY($1::bytea[]) AND revoked_at IS NULL AND expires_at > clock_timestamp()
+        """,
+        list(hashes),
+    )
+    return {row["hash"] for row in rows}

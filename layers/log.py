@@ -85,6 +85,39 @@ async def _refuse_truncated(connection: AsyncConnection, layer: LayerId, revisio
         raise LogTruncated(f"The log no longer holds revisions {revision + 1} to {head}.")
 
 
+class Departure(NamedTuple):
+    """A feature that is gone, since which revision, and why."""
+
+    id: FeatureId
+    revision: int
+    why: str
+
+
+async def read_departures(
+    connection: AsyncConnection, layer: LayerId, head: Head, *, back: int
+) -> tuple[int, list[Departure]]:
+    """What left *layer* in the *back* revisions up to *head*, ascending, and since when that is all.
+
+    The log may reach less far back than was asked for.
+    """
+    raw = await driver(connection)
+    first = await raw.fetchval("SELECT min(revision) FROM change WHERE layer_id = $1", layer)
+    if first is None:
+        return head.revision, []
+    floor = max(first - 1, head.revision - back)
+    rows = await raw.fetch(
+        """
+        SELECT revision, feature_id, why FROM change
+        WHERE layer_id = $1 AND revision > $2 AND revision <= $3 AND op = 'gone'
+        ORDER BY revision
+        """,
+        layer,
+        floor,
+        head.revision,
+    )
+    return floor, [Departure(FeatureId(row["feature_id"]), row["revision"], row["why"]) for row in rows]
+
+
 def bbox_of(row: Any) -> BBox | None:
     """The bounding box of a row that carries west, south, east and north."""
     return None if row["west"] is None else (row["west"], row["south"], row["east"], row["north"])

@@ -18,6 +18,7 @@ import pytest
 import uvicorn
 
 from cop.embedded import Cluster
+from cop.server import OPTIONS
 
 if TYPE_CHECKING:
     from cop.settings import Settings
@@ -146,7 +147,7 @@ async def serving(app: Any) -> AsyncIterator[Serving]:
     """Serve *app* on an ephemeral loopback port in this event loop, from start-up to shutdown."""
     listener = socket.create_server(("127.0.0.1", 0))
     host = f"127.0.0.1:{listener.getsockname()[1]}"
-    config = uvicorn.Config(app, log_config=None, lifespan="on", timeout_graceful_shutdown=2)
+    config = uvicorn.Config(app, log_config=None, lifespan="on", **OPTIONS | {"timeout_graceful_shutdown": 2})
     server = _Uvicorn(config)
     task = asyncio.create_task(server.serve(sockets=[listener]))
     listening = asyncio.create_task(server.listening.wait())

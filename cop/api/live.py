@@ -20,7 +20,8 @@ from starlette.websockets import WebSocketDisconnect
 from cop.api.abortable import abort
 from cop.api.errors import PROBLEM, status_of
 from cop.auth import origin_allowed, secret_of
-from cop.live.hub import OUR_FAULT, Hub, Pass, Session
+from cop.live.hub import Hub
+from cop.live.session import OUR_FAULT, Pass, Session
 from cop.live.wire import MAX_CLIENT_BYTES, PROTOCOL, milliseconds, text_of
 from cop.settings import Settings
 from layers.credentials import Standing, hash_of, identify

@@ -18,9 +18,9 @@ from pathlib import Path
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from cop.cli import database_at, run_server
 from cop.demo.scenario import HOST, OPERATION, PARTIES, PUBLICATIONS, TITLE, Publication
 from cop.demo.tether import instructions, on_release, say
+from cop.server import database_at, run_server
 from cop.settings import Settings
 from layers import tables
 from layers.credentials import create_key, revoke

@@ -13,7 +13,7 @@ import orjson
 
 from cop.live import wire
 from cop.live.interest import span_of
-from layers.log import Head
+from layers.log import Departure, Head
 from layers.model import Change, Feature, FeatureId, LayerId, Op
 
 MAX_GONE = 20_000
@@ -90,14 +90,6 @@ class Step(NamedTuple):
     after: Held | None
     why: str
     """Why it is gone; "" when it is not."""
-
-
-class Departure(NamedTuple):
-    """A feature that is gone, since which revision, and why."""
-
-    id: FeatureId
-    revision: int
-    why: str
 
 
 class LayerPicture:

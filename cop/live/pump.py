@@ -13,12 +13,12 @@ from contextlib import asynccontextmanager
 from time import monotonic
 
 from cop.live.hub import Hub
-from cop.live.lookups import read_departures, still_valid
 from cop.live.picture import LayerPicture
+from layers.credentials import still_valid
 from layers.database import Database
 from layers.directory import read_directory
 from layers.errors import LogTruncated
-from layers.log import Doorbell, Heads, read_after, read_heads
+from layers.log import Doorbell, Heads, read_after, read_departures, read_heads
 from layers.model import Layer, LayerId, Stream
 from layers.query import read_layer
 

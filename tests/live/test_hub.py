@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 
 from cop.live import hub as hub_module
-from cop.live.hub import Pass
+from cop.live import session as session_module
+from cop.live.session import Pass
 from layers.errors import Unavailable
 from layers.model import AgencyId, LayerId, Sharing, Why
 from tests.live.world import NOBODY, OTHER, OWN, Viewing, World, point
@@ -131,7 +132,7 @@ def test_a_late_change_is_no_frame_but_the_cursor_moves_on(world):
     viewing = watching(world)
     world.logs[UNITS].late("e1")
     viewing.ticked()
-    world.now += hub_module.SILENCE_MS
+    world.now += session_module.SILENCE_MS
     viewing.ticked()
     assert viewing.model.rows == []
     assert viewing.model.cursors["one.units"].endswith(":2")
@@ -140,7 +141,7 @@ def test_a_late_change_is_no_frame_but_the_cursor_moves_on(world):
 def test_silence_is_broken_by_an_empty_frame(world):
     viewing = watching(world)
     frames = viewing.model.frames
-    world.now += hub_module.SILENCE_MS
+    world.now += session_module.SILENCE_MS
     assert viewing.ticked().frames == frames + 1
 
 
@@ -308,13 +309,13 @@ def test_a_viewer_who_never_reads_is_cut_off(world):
     world.catch_up(world.hubs[0])
     world.tick(world.hubs[0])
     viewing.session.next_message()
-    world.now += hub_module.SEND_DEADLINE_MS
+    world.now += session_module.SEND_DEADLINE_MS
     world.tick(world.hubs[0])
     assert viewing.session.closing[0] == 1013
 
 
 def test_a_large_layer_comes_in_several_frames_and_the_cursor_waits_for_the_last(world, monkeypatch):
-    monkeypatch.setattr(hub_module, "FRAME_CHARACTERS", 500)
+    monkeypatch.setattr(session_module, "FRAME_CHARACTERS", 500)
     for number in range(50):
         world.logs[UNITS].put(f"u{number}", IN_CHICAGO)
     viewing = Viewing(world, world.hubs[0])
@@ -368,7 +369,7 @@ def test_a_cursor_that_stays_ahead_is_answered_by_a_reset(world):
     ahead = f"{world.logs[UNITS].epoch}:99"
     viewing.say("subscribe", layers=["one.units"], since={"one.units": ahead})
     assert viewing.ticked().resets == 0
-    world.now += hub_module.AHEAD_MS
+    world.now += session_module.AHEAD_MS
     assert viewing.ticked().resets == 1
 
 
@@ -411,7 +412,7 @@ def test_errors_that_nobody_reads_do_not_pile_up(world):
     for _ in range(1_000):
         viewing.session.receive("nonsense")
     viewing.read()
-    assert viewing.model.errors == ["live.json"] * hub_module.MAX_ERRORS
+    assert viewing.model.errors == ["live.json"] * session_module.MAX_ERRORS
 
 
 def test_a_session_ends_with_its_credential(world):

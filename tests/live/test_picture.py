@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from cop.live import picture as picture_module
-from cop.live.picture import Departure, Held, LayerPicture
+from cop.live.picture import Held, LayerPicture
+from layers.log import Departure
 from layers.model import Change, FeatureId, Why
 from tests.live.world import Log, point
 

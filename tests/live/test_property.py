@@ -8,7 +8,7 @@ import hypothesis.strategies as st
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from cop.live import hub as hub_module
+from cop.live import session as session_module
 from cop.live.interest import sight_of, span_of, view_from
 from cop.live.wire import milliseconds
 from layers.model import AgencyId, LayerId, Sharing, Why
@@ -50,7 +50,7 @@ class Streams(RuleBasedStateMachine):
 
     @initialize(room=st.sampled_from([150, 1_000_000]))
     def begin(self, room: int) -> None:
-        hub_module.FRAME_CHARACTERS = room
+        session_module.FRAME_CHARACTERS = room
         self.world = World(processes=2)
         self.seconds = 0
         hubs = self.world.hubs * 2
@@ -63,7 +63,7 @@ class Streams(RuleBasedStateMachine):
             self.subscribe(number, VIEWS[number], None)
 
     def teardown(self) -> None:
-        hub_module.FRAME_CHARACTERS = 1_000_000
+        session_module.FRAME_CHARACTERS = 1_000_000
 
     @rule(layer=LIVE, id_=IDS, place=st.one_of(PLACES, LINES, st.none()), properties=PROPERTIES)
     def put(self, layer, id_, place, properties) -> None:
@@ -159,7 +159,7 @@ class Streams(RuleBasedStateMachine):
         """Let everything arrive: then each viewer holds what a fresh subscription would give it, and no more."""
         for viewing, view in zip(self.viewings, self.views, strict=True):
             viewing.ticked()
-            self.world.now += hub_module.AHEAD_MS
+            self.world.now += session_module.AHEAD_MS
             model, session = viewing.ticked(), viewing.session
             followed = {layer: self.world.directory.layers[layer].name for layer in session._follows}
             allowed = {layer.id for layer in visible(viewing.viewer, self.world.directory.layers.values())}

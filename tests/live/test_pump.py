@@ -8,8 +8,9 @@ import json
 import pytest
 from sqlalchemy import text as sql
 
-from cop.live.hub import Hub, Pass
+from cop.live.hub import Hub
 from cop.live.pump import Pump
+from cop.live.session import Pass
 from layers.credentials import hash_of, identify, revoke
 from layers.database import Database
 from layers.directory import add_layer, share

@@ -5,16 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-from functools import partial
 
 import psutil
 import pytest
-import uvicorn
 from sqlalchemy import text as sql
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from cop.api.abortable import AbortableProtocol
 from cop.live.wire import PROTOCOL
 from layers.credentials import revoke
 from layers.directory import read_policy_revision
@@ -245,7 +242,7 @@ async def jam(town, viewer) -> None:
 
 
 async def test_a_viewer_who_does_not_read_delays_nobody_and_is_cut_off(server, town, monkeypatch):
-    monkeypatch.setattr("cop.live.hub.SEND_DEADLINE_MS", 2_000)
+    monkeypatch.setattr("cop.live.session.SEND_DEADLINE_MS", 2_000)
     async with dialogue(server.ws_url, town.police_key) as slow:
         slow.hub = server.app.state.hub
         await slow.say("subscribe")
@@ -260,16 +257,8 @@ async def test_a_viewer_who_does_not_read_delays_nobody_and_is_cut_off(server, t
         slow.socket.transport.resume_reading()
 
 
-@pytest.fixture
-def as_cop_serve_does(monkeypatch) -> None:
-    """Serve with the protocol that `cop serve` sets; ask for it before the server."""
-    monkeypatch.setattr(uvicorn, "Config", partial(uvicorn.Config, ws=AbortableProtocol))
-
-
-async def test_the_connection_of_one_who_never_reads_does_not_outlive_its_session(
-    as_cop_serve_does, server, town, monkeypatch
-):
-    monkeypatch.setattr("cop.live.hub.SEND_DEADLINE_MS", 1_000)
+async def test_the_connection_of_one_who_never_reads_does_not_outlive_its_session(server, town, monkeypatch):
+    monkeypatch.setattr("cop.live.session.SEND_DEADLINE_MS", 1_000)
     async with dialogue(server.ws_url, town.police_key) as slow:
         slow.hub = server.app.state.hub
         await slow.say("subscribe")

@@ -8,8 +8,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
-from cop.live.hub import Hub, Pass, Session
+from cop.live.hub import Hub
 from cop.live.picture import LayerPicture
+from cop.live.session import Pass, Session
 from layers.directory import Directory
 from layers.log import Head
 from layers.model import (

@@ -1,0 +1,53 @@
+"""Running the service: its database, and uvicorn with the same options for `cop serve`, the demo and the tests."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import uvicorn
+
+from cop.embedded import Cluster
+from cop.live.wire import MAX_CLIENT_BYTES
+from cop.settings import Settings
+
+OPTIONS: dict[str, Any] = {
+    "ws": "cop.api.abortable:AbortableProtocol",
+    # Compression makes a broadcast several times dearer.
+    "ws_per_message_deflate": False,
+    "ws_max_size": MAX_CLIENT_BYTES,
+    "timeout_graceful_shutdown": 5,
+    "server_header": False,
+}
+
+
+@contextmanager
+def database_at(settings: Settings) -> Iterator[str]:
+    """The database's address: the one that is set, or the private cluster's, running while the block does."""
+    if settings.database_url:
+        yield settings.database_url
+        return
+    with Cluster.open(settings.data_dir) as cluster:
+        yield cluster.url
+
+
+def run_server(settings: Settings) -> None:
+    """Run uvicorn until it is told to stop; each worker builds the app from the environment set here."""
+    os.environ |= {
+        "COP_DATABASE_URL": settings.database_url,
+        "COP_HOST": settings.host,
+        "COP_PORT": str(settings.port),
+    }
+    uvicorn.run(
+        "cop.app:create",
+        factory=True,
+        host=settings.host,
+        port=settings.port,
+        workers=settings.workers,
+        log_level=settings.log_level,
+        # The address of a one-time ticket would stand in it.
+        access_log=settings.log_level == "debug",
+        **OPTIONS,
+    )
