@@ -27,8 +27,9 @@ def deep(starts: NDArray[np.int64], ends: NDArray[np.int64], count: int) -> Rang
     Those come in order already.
     """
     low, high = starts[count - 1 :], ends[: max(len(ends) - count + 1, 0)]
-    real = low < high
-    low, high = low[real], high[real]
+    if count > 1:  # For one, none is empty: start number j never comes after end number j.
+        real = np.flatnonzero(low < high)
+        low, high = low[real], high[real]
     apart = low[1:] > high[:-1]
     ranges = np.empty((np.count_nonzero(apart) + (len(low) > 0), 2), dtype=np.int64)
     ranges[1:, 0], ranges[:-1, 1] = low[1:][apart], high[:-1][apart]
