@@ -407,7 +407,7 @@ def _shapefile_in(path: Path) -> str:
 def _bytes_of(path: Path) -> Iterator[BinaryIO]:
     if path.suffix.lower() == ".gz":
         with gzip.open(path, "rb") as unpacked:
-            yield io.BufferedReader(unpacked)  # type: ignore[arg-type]
+            yield io.BufferedReader(unpacked)
     else:
         with path.open("rb") as file:
             yield file

@@ -16,9 +16,6 @@ from cop.live.interest import FINEST_LEVEL, Cell, Sight, Span, around, cell_at
 from cop.live.picture import Held, LayerPicture, Step
 from layers.model import FeatureId
 
-FRAME_CHARACTERS = 1_000_000
-"""What one frame may carry, give or take one feature; the rest follows in the next."""
-
 
 class Rows:
     """The rows of one layer of one frame, as they are gathered."""

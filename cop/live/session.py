@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from cop.live import wire
-from cop.live.inbox import FRAME_CHARACTERS, Debt, News, Rows
+from cop.live.inbox import Debt, News, Rows
 from cop.live.interest import EVERYTHING, Sight, sight_of
 from cop.live.picture import LayerPicture
 from layers.directory import Directory
@@ -29,6 +29,8 @@ AHEAD_MS = 10_000
 """How long a cursor may be ahead of this process before it is taken for an error and answered by a reset."""
 RESUME_MAX = 1_000
 """A resume that says more than this many features is a reset if that is shorter."""
+FRAME_CHARACTERS = 1_000_000
+"""What one frame may carry, give or take one feature; the rest follows in the next."""
 MAX_ERRORS = 8
 """Errors that wait for a viewer who does not read; further ones take the place of the oldest."""
 

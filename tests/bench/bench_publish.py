@@ -7,7 +7,7 @@ import random
 import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Self
 
 import orjson
 
@@ -78,14 +78,16 @@ class Race:
     def __init__(self, seconds: float) -> None:
         self.done = 0
         self.waits: list[float] = []
+        self.rate = 0.0
         self._seconds = seconds
 
-    async def run(self, *workers: Any) -> float:
-        """Features a second, over all *workers*."""
+    async def run(self, *workers: Any) -> Self:
+        """Let *workers* work until the time is over; `rate` is then features a second, over all."""
         begin = time.perf_counter()
         self._until = begin + self._seconds
         await asyncio.gather(*(worker(self) for worker in workers))
-        return self.done / (time.perf_counter() - begin)
+        self.rate = self.done / (time.perf_counter() - begin)
+        return self
 
     def going(self) -> bool:
         """Whether there is time left."""
@@ -122,9 +124,7 @@ async def over_http(url: str, size: int, connections: int) -> Race:
                 raise RuntimeError("not enough work was prepared")
 
         await Race(1.0).run(*(_bind(publisher, part[: len(part) // 4]) for part in work))
-        race = Race(SECONDS)
-        race.rate = await race.run(*(_bind(publisher, part[len(part) // 4 :]) for part in work))
-        return race
+        return await Race(SECONDS).run(*(_bind(publisher, part[len(part) // 4 :]) for part in work))
 
 
 async def bare_statement(url: str, size: int, connections: int) -> Race:
@@ -161,11 +161,8 @@ async def bare_statement(url: str, size: int, connections: int) -> Race:
         await Race(1.0).run(
             *(_bind(writer, layers[n % LAYERS], p[: len(p) // 4]) for n, p in enumerate(work))
         )
-        race = Race(SECONDS)
-        race.rate = await race.run(
-            *(_bind(writer, layers[n % LAYERS], p[len(p) // 4 :]) for n, p in enumerate(work))
-        )
-        return race
+        rest = [(layers[n % LAYERS], part[len(part) // 4 :]) for n, part in enumerate(work)]
+        return await Race(SECONDS).run(*(_bind(writer, *each) for each in rest))
     finally:
         await database.dispose()
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from layers import directory, log, query
 from layers.database import Database
 from layers.errors import Conflict, Forbidden, Invalid, NotFound, PushRejected, TooLarge
-from layers.model import Layer, LayerRules, Op, Scope, Status, Viewer
+from layers.model import Feature, Layer, LayerRules, Op, Scope, Status, Viewer
 from layers.publish import Idempotency, Item, Mode, Publisher
 
 START = datetime.now(UTC) - timedelta(hours=1)
@@ -53,7 +53,7 @@ async def publisher(db: Database) -> Any:
     await made.close()
 
 
-async def picture(db: Database, layer: Layer) -> dict[str, query.Feature]:
+async def picture(db: Database, layer: Layer) -> dict[str, Feature]:
     async with db.snapshot() as connection:
         _, features = await query.read_layer(connection, layer.id)
     return {feature.id: feature for feature in features}
