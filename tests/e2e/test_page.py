@@ -220,7 +220,7 @@ async def test_a_unit_appears_moves_goes_stale_and_disappears(
 
         await expect(row).to_contain_text("stale")
         await expect(card).to_contain_text("STALE")
-        await expect(page.locator(".layers")).to_contain_text("1 units stale")
+        await expect(page.locator(".layers")).to_contain_text("1 unit stale")
 
         await ok(fire.delete("/collections/cfd.units/items/E42"))
         await expect(row).to_have_count(0)
@@ -377,14 +377,14 @@ async def test_the_picture_is_shot_in_both_themes_at_three_zooms(
             await expect(page.locator(".layers")).to_contain_text("240")
             for zoom in (10, 12, 14):
                 await page.evaluate(f"location.hash = 'theme={theme}&{at(-87.65, 41.875, zoom)}'")
-                await page.wait_for_function(f"location.hash.includes(',{zoom}')")
+                await page.wait_for_function(f"location.hash.includes(',{zoom}&') || location.hash.endsWith(',{zoom}')")
                 await until_idle(page)
                 await page.screenshot(path=ARTEFACTS / f"map-{theme}-z{zoom}.png")
 
 
 async def until_idle(page: Page) -> None:
-    """Wait until the network has been quiet, so that the tiles in view are drawn."""
-    await page.wait_for_load_state("networkidle")
+    """Wait until every tile in view is drawn."""
+    await page.wait_for_selector(".map[aria-busy=false]")
 
 
 async def scene(fire: httpx.AsyncClient) -> None:

@@ -73,6 +73,7 @@ export class Page {
   #worker: Worker;
   #dark = signal(matchMedia("(prefers-color-scheme: dark)").matches);
   #placed = false;
+  #drawn = false;
   #view: View | null = null;
   #drawing: AbortController | null = null;
 
@@ -95,7 +96,7 @@ export class Page {
       },
       onCamera: (now, byHand) => this.#moved(now, byHand),
       // without a connection no tile comes either; the banner says so, the console need not repeat it
-      onError: (error) => this.live.peek() && console.error(error),
+      onError: (error) => this.live.peek() && console.error(error.message),
     });
     this.#order({ do: "start", url: new URL("live", document.baseURI).href.replace(/^http/, "ws") });
     setInterval(() => (this.now.value = this.serverNow()), 1000);
@@ -255,6 +256,7 @@ export class Page {
         // counts are worked out once a second, but not the first ones: the picture has just come
         if ([...next.changes.values()].some(({ reset }) => reset)) this.now.value = this.serverNow();
         if (event.message.type === "frame" && !this.#placed) this.#place();
+        if (!this.#drawn && next.layers.size > 0) this.#markDrawn();
         this.#look();
       }
     }
@@ -281,6 +283,12 @@ export class Page {
     if (view === this.#view) return;
     this.#view = view;
     this.#order({ do: "look", view });
+  }
+
+  /** Leaves a mark of when the first picture was on the screen, for whoever measures. */
+  #markDrawn(): void {
+    this.#drawn = true;
+    void this.map.ready.then(() => this.map.map.once("render", () => performance.mark("picture-drawn")));
   }
 
   /** The first look at a picture whose address says nothing about where: all of its units. */

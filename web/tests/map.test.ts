@@ -86,6 +86,25 @@ test("picking finds what is drawn near, nearest first, and nothing that is hidde
   expect(near()).toEqual([]);
 });
 
+test("units that stand at one spot are fanned out, and around an incident that stands there", () => {
+  const pool = new SymbolPool("units", 0);
+  const layer = layerOf([0, 0], [0, 0], [0, 0], [9, 9]);
+  for (const feature of layer.features) feature!.properties = {};
+  pool.change(layer, WHOLE, "#D55E00");
+  pool.instances.symbolSize = 0.001;
+  const asideOf = (i: number) => {
+    const { x, y } = pool.instances.place(i, 0);
+    const at = layer.features[i]!.geometry as { coordinates: number[] };
+    return Math.hypot(x - mercatorX(at.coordinates[0]!), y - mercatorY(at.coordinates[1]!)) / 0.001;
+  };
+  pool.instances.fan([]);
+  expect([0, 1, 2, 3].map((i) => asideOf(i) > 0.5)).toEqual([true, true, true, false]);
+  pool.instances.fan([{ x: mercatorX(0), y: mercatorY(0) }]);
+  expect(asideOf(0)).toBeGreaterThan(1);
+  pool.instances.unfan();
+  expect(asideOf(0)).toBeLessThan(0.01);
+});
+
 test("a layer that is dropped leaves nothing to draw or to pick", () => {
   const pool = new SymbolPool("units", 0);
   pool.change(layerOf([0, 0], [1, 1]), WHOLE, "#D55E00");

@@ -24,7 +24,7 @@ export const BELOW_NAMES = "street-names";
 export function groundLayers(c: Palette): LayerSpecification[] {
   const kind = (...kinds: string[]): ExpressionSpecification => ["in", ["get", "kind"], ["literal", kinds]];
   return [
-    fill("coverage-fill", "areas", kind("coverage"), c.coverage, 0.1),
+    fill("coverage-fill", "areas", kind("coverage"), c.coverage, 0.06),
     line("coverage-line", "areas", kind("coverage"), c.coverage, 1.5, [1, 2]),
     fill("zones-fill", "areas", kind("zones"), c.zone, 0.15),
     line("zones-line", "areas", kind("zones"), c.zone, 2.5, [3, 2]),
@@ -77,7 +77,7 @@ export function upperLayers(c: Palette): LayerSpecification[] {
       },
     },
     pointNames("asset-names", ["==", ["get", "kind"], "assets"], 13.2, FONT, c.label, c.halo),
-    pointNames("incident-names", ["==", ["get", "kind"], "incidents"], 10.5, FONT_BOLD, c.incident, c.halo),
+    pointNames("incident-names", ["==", ["get", "kind"], "incidents"], 11.2, FONT_BOLD, c.incident, c.halo),
     {
       id: "callsigns",
       type: "symbol",
@@ -217,9 +217,9 @@ export function patternImage(kind: "hatch" | "dots", color: string): ImageData {
   canvas.width = canvas.height = side;
   const pen = canvas.getContext("2d")!;
   pen.fillStyle = pen.strokeStyle = color;
-  pen.globalAlpha = 0.22;
+  pen.globalAlpha = 0.15;
   pen.fillRect(0, 0, side, side);
-  pen.globalAlpha = 0.9;
+  pen.globalAlpha = 0.75;
   if (kind === "dots") {
     pen.beginPath();
     pen.arc(side / 2, side / 2, 2.6, 0, 7);

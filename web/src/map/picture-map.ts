@@ -71,6 +71,9 @@ const SLACK_PX = 6;
 const CALLSIGN_ZOOM = 13.4;
 const MOST_CALLSIGNS = 400;
 
+/** Below this zoom a street is thinner than a symbol: fanning out would say more than it shows. */
+const FAN_ZOOM = 12;
+
 /** A tiled layer that changes all the time is fetched again no more often than this. */
 const RETILE_MS = 3000;
 
@@ -344,6 +347,9 @@ export class PictureMap {
   }
 
   #listen(): void {
+    // for screen readers, and for whoever waits for the whole map: are there tiles still on their way?
+    this.map.on("dataloading", () => this.map.getContainer().setAttribute("aria-busy", "true"));
+    this.map.on("idle", () => this.map.getContainer().setAttribute("aria-busy", "false"));
     this.map.on("error", ({ error }) => this.handlers.onError(error));
     this.map.on("click", (event) => this.handlers.onPick(this.#pick(event)));
     this.map.on("mousemove", (event) => {
@@ -359,6 +365,7 @@ export class PictureMap {
         { lng, lat, zoom: this.map.getZoom() },
         Boolean((event as { originalEvent?: unknown }).originalEvent),
       );
+      this.#fan();
       this.#writeCallsigns();
     });
     this.map.on("dragstart", () =>
@@ -405,6 +412,9 @@ export class PictureMap {
     this.#symbols.units.size = grown(17, 33);
     this.#symbols.incidents.size = grown(21, 35);
     this.#symbols.assets.size = grown(13, 29);
+    for (const kind of SYMBOL_KINDS) {
+      this.#pools[kind].instances.symbolSize = this.#symbols[kind].size / (512 * 2 ** zoom);
+    }
   }
 
   /**
@@ -423,7 +433,16 @@ export class PictureMap {
     setTimeout(() => this.#tick(), blinking ? Math.min(delayMs, 500) : delayMs);
   }
 
+  /** Units that stand at one spot are drawn around it, from the zoom on at which streets can be told apart. */
+  #fan(): void {
+    const { units, incidents } = this.#pools;
+    if (this.map.getZoom() < FAN_ZOOM) units.instances.unfan();
+    else units.instances.fan(incidents.places(this.nowMs()));
+    this.#symbols.units.dirty = true;
+  }
+
   #everySecond(): void {
+    this.#fan();
     this.#writeCallsigns();
     if (this.#state) this.#drawTiled(this.#state);
     if (this.#following) this.#centre();

@@ -7,7 +7,7 @@ import { goesStale } from "../state.ts";
 import type { Kind, LayerInfo } from "../wire.ts";
 import { anchor } from "./areas.ts";
 import { colorOf, glyphOf, ringOf } from "./symbols.ts";
-import { Flag, Instances } from "./units.ts";
+import { Flag, Instances, type Place } from "./units.ts";
 
 export interface Ref {
   layer: string;
@@ -72,6 +72,12 @@ export class SymbolPool {
 
   owner(instance: number): Ref | undefined {
     return this.#owner[instance];
+  }
+
+  /** Where everything shown is drawn. */
+  places(nowMs: number): Place[] {
+    const shown = [...this.#owner.keys()].filter((i) => this.instances.flags(i) & Flag.Shown);
+    return shown.map((i) => this.instances.place(i, nowMs));
   }
 
   instanceOf(layer: LayerState, id: string): number | undefined {

@@ -10,7 +10,7 @@ const EQUATOR_M = 2 * Math.PI * 6378137;
 /** How long a unit is moved on by its last speed and heading. Beyond that we don't know, and say so by standing still. */
 export const RECKONING_S = 10;
 
-/** Layout of one instance: 6 floats (x, y, speed, heading, observed, stale after), glyph, ring, flags, 0, colour, 0. */
+/** Layout of one instance: 6 floats (x, y, speed, heading, observed, stale after), glyph, ring, flags, dx, colour, dy. */
 const FLOATS = 8;
 const BYTES = FLOATS * 4;
 
@@ -54,6 +54,9 @@ function stretch(y: number): number {
   return Math.cosh(Math.PI * (1 - 2 * y));
 }
 
+/** Steps of dx and dy to the width of a symbol: a signed byte then reaches four widths. */
+const FAN_STEPS = 32;
+
 const RADIANS = Math.PI / 180;
 const NO_HEADING = -1;
 
@@ -70,6 +73,7 @@ export class Instances {
   #buffer: ArrayBuffer;
   floats: Float32Array;
   bytes: Uint8Array;
+  signed: Int8Array;
   /** Places are kept as differences from the first symbol's: 32 bits are metres on the globe, centimetres in a city. */
   originX = NaN;
   originY = NaN;
@@ -77,12 +81,15 @@ export class Instances {
   readonly epochMs: number;
   fastestMps = 0;
   distressed = 0;
+  /** Width of a symbol in Web Mercator at the zoom of now: what dx and dy of a fanned-out symbol are counted in. */
+  symbolSize = 0;
 
   constructor(epochMs: number, capacity = 1024) {
     this.epochMs = epochMs;
     this.#buffer = new ArrayBuffer(capacity * BYTES);
     this.floats = new Float32Array(this.#buffer);
     this.bytes = new Uint8Array(this.#buffer);
+    this.signed = new Int8Array(this.#buffer);
   }
 
   get capacity(): number {
@@ -97,7 +104,7 @@ export class Instances {
 
   remove(i: number): void {
     this.#countDistress(i, Ring.None);
-    this.bytes.fill(0, i * BYTES + 24, i * BYTES + 27);
+    this.bytes.fill(0, i * BYTES + 24, (i + 1) * BYTES);
     this.#free.push(i);
   }
 
@@ -155,14 +162,60 @@ export class Instances {
     const age = (nowMs - this.epochMs) / 1000 - observedS!;
     const y = this.originY + dy!;
     const moved = (speed! * Math.min(Math.max(age, 0), RECKONING_S) * stretch(y)) / EQUATOR_M;
-    return { x: this.originX + dx! + Math.sin(heading!) * moved, y: y - Math.cos(heading!) * moved };
+    const aside = this.symbolSize / FAN_STEPS;
+    return {
+      x: this.originX + dx! + Math.sin(heading!) * moved + this.signed[i * BYTES + 27]! * aside,
+      y: y - Math.cos(heading!) * moved - this.signed[i * BYTES + 31]! * aside,
+    };
+  }
+
+  /**
+   * Fans out what stands at one spot around it, so that no unit hides another, nor an incident its units. `taken` are
+   * spots (Mercator) that something else covers already. What moves is left where it is: it will part by itself.
+   */
+  fan(taken: Place[]): void {
+    const cellOf = (x: number, y: number) =>
+      `${Math.floor(x / this.symbolSize)}/${Math.floor(y / this.symbolSize)}`;
+    const covered = new Set(taken.map(({ x, y }) => cellOf(x, y)));
+    const groups = new Map<string, number[]>();
+    for (let i = 0, at = 0; i < this.count; i++, at += FLOATS) {
+      this.#setAside(i, 0, 0);
+      if (this.floats[at + 2]! > 0 || !(this.flags(i) & Flag.Shown)) continue;
+      const cell = cellOf(this.originX + this.floats[at]!, this.originY + this.floats[at + 1]!);
+      const group = groups.get(cell);
+      if (group) group.push(i);
+      else groups.set(cell, [i]);
+    }
+    for (const [cell, group] of groups) {
+      if (group.length < 2 && !covered.has(cell)) continue;
+      // a ring wide enough for all, and for what stands in its middle
+      const radius = Math.min(
+        3.9,
+        Math.max(covered.has(cell) ? 1.15 : 0.6, (group.length * 1.1) / (2 * Math.PI)),
+      );
+      group.forEach((i, k) => {
+        const turn = (2 * Math.PI * k) / group.length;
+        this.#setAside(i, Math.sin(turn) * radius, Math.cos(turn) * radius);
+      });
+    }
+  }
+
+  /** Draws none aside. */
+  unfan(): void {
+    for (let i = 0; i < this.count; i++) this.#setAside(i, 0, 0);
+  }
+
+  #setAside(i: number, sizesRight: number, sizesUp: number): void {
+    this.signed[i * BYTES + 27] = Math.round(sizesRight * FAN_STEPS);
+    this.signed[i * BYTES + 31] = Math.round(sizesUp * FAN_STEPS);
   }
 
   /** The shown instances within `radius` (Mercator) of a place, nearest first. */
   near(x: number, y: number, radius: number, nowMs: number): { i: number; distance: number }[] {
     const found: { i: number; distance: number }[] = [];
     // what stands further off than it can have driven in the reckoned time need not be reckoned
-    const reach = radius + (this.fastestMps * RECKONING_S * stretch(y) * 1.1) / EQUATOR_M;
+    const reach =
+      radius + 4 * this.symbolSize + (this.fastestMps * RECKONING_S * stretch(y) * 1.1) / EQUATOR_M;
     for (let i = 0, at = 0; i < this.count; i++, at += FLOATS) {
       const dx = Math.abs(this.originX + this.floats[at]! - x);
       const dy = Math.abs(this.originY + this.floats[at + 1]! - y);
@@ -185,6 +238,7 @@ export class Instances {
     this.#buffer = larger;
     this.floats = new Float32Array(larger);
     this.bytes = new Uint8Array(larger);
+    this.signed = new Int8Array(larger);
   }
 }
 
@@ -200,6 +254,8 @@ layout(location=2) in vec2 motion;   // metres a second, heading rad
 layout(location=3) in vec2 timing;   // observed s, stale after s
 layout(location=4) in uvec3 look;    // glyph, ring, flags
 layout(location=5) in vec3 color;
+layout(location=6) in float asideX;  // in steps of the symbol's width
+layout(location=7) in float asideY;
 uniform mat4 matrix;
 uniform vec2 scale;
 uniform float now;
@@ -216,7 +272,7 @@ void main() {
   float stretch = cosh(3.14159265 * (1. - 2. * (originY + position.y)));
   float moved = motion.x * min(age, ${RECKONING_S}.) * stretch / ${EQUATOR_M.toFixed(1)};
   vec4 at = matrix * vec4(position + moved * vec2(sin(motion.y), -cos(motion.y)), 0., 1.);
-  at.xy += corner * scale * at.w;
+  at.xy += (corner + vec2(asideX, asideY) * ${(2 / EXTENT / FAN_STEPS).toFixed(6)}) * scale * at.w;
   gl_Position = at;
   p = corner * ${EXTENT};
   vLook = look;
@@ -361,7 +417,9 @@ export class SymbolLayer implements CustomLayerInterface {
     gl.vertexAttribPointer(3, 2, gl.FLOAT, false, BYTES, 16);
     gl.vertexAttribIPointer(4, 3, gl.UNSIGNED_BYTE, BYTES, 24);
     gl.vertexAttribPointer(5, 3, gl.UNSIGNED_BYTE, true, BYTES, 28);
-    for (const location of [1, 2, 3, 4, 5]) {
+    gl.vertexAttribPointer(6, 1, gl.BYTE, false, BYTES, 27);
+    gl.vertexAttribPointer(7, 1, gl.BYTE, false, BYTES, 31);
+    for (const location of [1, 2, 3, 4, 5, 6, 7]) {
       gl.enableVertexAttribArray(location);
       gl.vertexAttribDivisor(location, 1);
     }

@@ -13,7 +13,9 @@ export function LayerPanel({ page }: { page: Page }) {
       <details open>
         <summary>
           <h2 id="layers-title">Layers</h2>
-          <span class="stale-total">{stale > 0 ? `${stale} units stale` : "no unit stale"}</span>
+          <span class="stale-total">
+            {stale === 0 ? "no unit stale" : stale === 1 ? "1 unit stale" : `${stale} units stale`}
+          </span>
         </summary>
         <ul>
           {groups.map((group) => (
