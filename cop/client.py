@@ -211,7 +211,7 @@ class Client:
 
         *area* is a GeoJSON geometry or `{"layer": …, "id": …}`. The rows have `role` (`gap`, `overlap`,
         `covered`) and `km2`, in WGS 84; the whole JSON answer (totals, cells, what each agency alone
-        covers) lies in `frame.attrs`. Both come from two reads, a moment apart.
+        covers) lies in `frame.attrs`.
         """
         from geopandas import GeoDataFrame  # heavy, and a feed never needs it
 
@@ -220,15 +220,14 @@ class Client:
             question["layers"] = list(layers)
         if where is not None:
             question["where"] = {name: list(values) for name, values in where.items()}
-        totals = self._json("POST", "/coverage/analysis", json=question)
-        shapes = self._json("POST", "/coverage/analysis", json=question, params={"f": "geojson"})
-        found = shapes["features"]
+        answer = self._json("POST", "/coverage/analysis", json=question, params={"f": "geojson"})
+        found = answer.pop("features")
         frame = (
             GeoDataFrame.from_features(found, crs="OGC:CRS84")
             if found
             else GeoDataFrame({"role": [], "km2": []}, geometry=[], crs="OGC:CRS84")
         )
-        frame.attrs.update(totals)
+        frame.attrs.update(answer)
         return frame
 
     def session(self) -> JsonObject:

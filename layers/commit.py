@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
@@ -19,8 +20,8 @@ import orjson
 import shapely
 
 from layers import admission, store
-from layers.coverage import COVERING, coverage_of
 from layers.errors import Conflict, InvalidFeature, LayersError, PushRejected, TooLarge
+from layers.ground import COVERING, coverage_of
 from layers.model import Edit, FeatureId, JsonObject, Layer, LayerName, Receipt, Rejection, Stream
 
 MAX_LIVE_FEATURES = 100_000
@@ -132,7 +133,11 @@ def admit(feature: object, layer: Layer, now: datetime, pointer: str, *, id: str
         return edit
     # The geometry as it was placed: rounded, mended, split at the antimeridian.
     placed = json.loads(shapely.to_geojson(shapely.from_wkb(edit.geometry)))
-    return edit._replace(coverage=coverage_of(layer.kind, placed, json.loads(edit.properties), layer.rules))
+    try:
+        ranges = coverage_of(layer.kind, placed, json.loads(edit.properties), layer.rules)
+    except TooLarge as error:
+        raise TooLarge(error.detail, pointer=f"{pointer}/geometry", code=error.code) from None
+    return edit._replace(coverage=ranges)
 
 
 def rejection_of(feature: object, error: LayersError) -> Rejection:
@@ -179,7 +184,11 @@ _Take = Callable[..., Awaitable[list[FeatureId]]]
 
 
 class _Writer:
-    """Gathers edits until an id comes twice, then writes them in one statement."""
+    """Gathers edits and writes them in as few statements as their ids allow.
+
+    An id may come once in a statement, so the second edit of an id goes into the second statement, and so
+    on: a vehicle's history costs one statement a fix only where it comes alone.
+    """
 
     def __init__(self, raw: asyncpg.Connection, layer: Layer, locked: store.Locked) -> None:
         self._raw = raw
@@ -187,13 +196,15 @@ class _Writer:
         self._now = locked.now
         self._revision = locked.revision
         self._actor = ""
-        self._batch: dict[FeatureId, tuple[Edit, Tally]] = {}
+        self._rounds: list[dict[FeatureId, tuple[Edit, Tally]]] = []
+        self._turns: Counter[FeatureId] = Counter()
+        self._waiting = 0
         self.growth = 0
         """By how many features the layer has grown, net."""
 
     async def apply(self, push: Push) -> Tally | Receipt | LayersError:
         """Write *push*, or find that it was written before, or say why it cannot be."""
-        if push.actor != self._actor:
+        if push.actor != self._actor or len(self._rounds) > 1:  # so that each push has a range of its own
             await self.flush()
             self._actor = push.actor
         if push.idempotency is not None:
@@ -217,9 +228,14 @@ class _Writer:
     async def _put(self, chunks: Iterable[Sequence[Edit]], tally: Tally) -> None:
         for chunk in chunks:
             for edit in chunk:
-                if edit.id in self._batch or len(self._batch) >= CHUNK:
+                if self._waiting >= CHUNK:
                     await self.flush()
-                self._batch[edit.id] = (edit, tally)
+                self._waiting += 1
+                turn = self._turns[edit.id]
+                self._turns[edit.id] += 1
+                if turn == len(self._rounds):
+                    self._rounds.append({})
+                self._rounds[turn][edit.id] = (edit, tally)
 
     async def _replace(self, chunks: Iterable[Sequence[Edit]], tally: Tally) -> None:
         named: list[FeatureId] = []
@@ -269,23 +285,24 @@ class _Writer:
 
     async def flush(self) -> None:
         """Write what has gathered."""
-        if not self._batch:
-            return
-        batch, self._batch = list(self._batch.values()), {}
-        written = await store.put(
-            self._raw,
-            self._layer.id,
-            [edit for edit, _ in batch],
-            revision=self._revision,
-            now=self._now,
-            actor=self._actor,
-            repeat_within=timedelta(seconds=min(self._layer.rules.stale_after_s, 3600) / 4),
-            covers=self._layer.kind in COVERING,
-        )
-        self._revision = written.revision
-        for (_, tally), (verdict, revision) in zip(batch, written.verdicts, strict=True):
-            tally.count(verdict, revision)
-            self.growth += verdict is store.Verdict.CREATED
+        rounds, self._rounds = self._rounds, []
+        self._turns.clear()
+        self._waiting = 0
+        for batch in (list(each.values()) for each in rounds):
+            written = await store.put(
+                self._raw,
+                self._layer.id,
+                [edit for edit, _ in batch],
+                revision=self._revision,
+                now=self._now,
+                actor=self._actor,
+                repeat_within=timedelta(seconds=min(self._layer.rules.stale_after_s, 3600) / 4),
+                covers=self._layer.kind in COVERING,
+            )
+            self._revision = written.revision
+            for (_, tally), (verdict, revision) in zip(batch, written.verdicts, strict=True):
+                tally.count(verdict, revision)
+                self.growth += verdict is store.Verdict.CREATED
 
 
 def _id_of(patch: object) -> FeatureId | None:

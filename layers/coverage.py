@@ -10,10 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from layers.database import driver
 from layers.errors import TooLarge
-from layers.ground import COVERING, Geometry, Source, boxes_near, coverage_of
+from layers.ground import Geometry, Source, boxes_near
 from layers.model import Layer
-
-__all__ = ["COVERING", "MAX_COVERS", "MAX_REACH_M", "Scalar", "Where", "coverage_of", "read_sources"]
 
 MAX_COVERS = 50_000
 """Features that one analysis reads: a disk for each takes some 6 s."""

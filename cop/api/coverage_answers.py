@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -19,8 +20,20 @@ MAX_PATCHES = 1_000
 def as_json(case: Case, stated: dict[str, Any]) -> bytes:
     """Areas and compacted cells; *stated* are the members that the request settled (`at`, `status`)."""
     analysis, inputs = work_out(case)
+    return orjson.dumps(stated | _totals(case, analysis, inputs))
+
+
+def as_geojson(case: Case, stated: dict[str, Any]) -> bytes:
+    """The same, as a FeatureCollection: each separate piece of gap, overlap and covered ground with its km²."""
+    analysis, inputs = work_out(case)
+    pieces = [piece for role in ("gap", "overlap", "covered") for piece in _features(analysis, role)]
+    body = {"type": "FeatureCollection", "features": pieces} | stated | _totals(case, analysis, inputs)
+    return orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def _totals(case: Case, analysis: Analysis, inputs: Sequence[Input]) -> dict[str, Any]:
     pieces = patches(analysis.gap)
-    body = stated | {
+    return {
         "resolution": case.resolution,
         "at_least": case.at_least,
         "inputs": [_input(each) for each in inputs],
@@ -44,22 +57,6 @@ def as_json(case: Case, stated: dict[str, Any]) -> bytes:
             for share in analysis.agencies
         ],
     }
-    return orjson.dumps(body)
-
-
-def as_geojson(case: Case, stated: dict[str, Any]) -> bytes:
-    """A FeatureCollection: each separate piece of gap, overlap and covered ground is a Feature with its km²."""
-    analysis, inputs = work_out(case)
-    body = stated | {
-        "type": "FeatureCollection",
-        "resolution": case.resolution,
-        "at_least": case.at_least,
-        "inputs": [_input(each) for each in inputs],
-        "features": [
-            feature for role in ("gap", "overlap", "covered") for feature in _features(analysis, role)
-        ],
-    }
-    return orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 def _input(each: Input) -> dict[str, Any]:
