@@ -267,7 +267,10 @@ export class Page {
     this.link.value = link;
     if (was.state === "live" && link.state !== "live") {
       this.announcement.value = `Connection lost. Not live since ${clockTime(link.heardAt ?? Date.now())}.`;
-    } else if (was.state === "lost" && link.state === "live") this.announcement.value = "Live again.";
+    } else if (was.state === "lost" && link.state === "live") {
+      this.announcement.value = "Live again.";
+      this.map.refresh();
+    }
   }
 
   #subscribe(): void {

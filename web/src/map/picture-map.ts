@@ -13,7 +13,7 @@ import {
 } from "maplibre-gl";
 import workerUrl from "maplibre-gl/dist/maplibre-gl-worker.mjs?worker&url";
 import "maplibre-gl/dist/maplibre-gl.css";
-import { Protocol } from "pmtiles";
+import { PMTiles, Protocol } from "pmtiles";
 import fontUrl from "@fontsource/public-sans/files/public-sans-latin-500-normal.woff2?url";
 import fontBoldUrl from "@fontsource/public-sans/files/public-sans-latin-700-normal.woff2?url";
 import type { FeatureCollection } from "geojson";
@@ -32,6 +32,7 @@ import {
   tileSource,
   upperLayers,
 } from "./overlays.ts";
+import { RangeSource } from "./range-source.ts";
 import { basemapStyle } from "./style.ts";
 import { isSame, type Ref, SymbolPool } from "./symbol-pool.ts";
 import { colorOf, drawSymbol, glyphOf, shapeOf } from "./symbols.ts";
@@ -78,7 +79,12 @@ const FAN_ZOOM = 12;
 const RETILE_MS = 3000;
 
 setWorkerUrl(workerUrl);
-addProtocol("pmtiles", new Protocol().tile);
+const basemap = new Protocol();
+for (const name of ["world", "chicago"]) {
+  const url = new URL(`basemap/${name}.pmtiles`, document.baseURI).href;
+  basemap.add(new PMTiles(new RangeSource(url)));
+}
+addProtocol("pmtiles", basemap.tile);
 
 export class PictureMap {
   readonly map: MapLibre;
@@ -182,6 +188,14 @@ export class PictureMap {
       this.#symbols[kind].dirty = true;
     }
     this.map.triggerRepaint();
+  }
+
+  /** Asks again for tiles that could not be had while the server was away. */
+  refresh(): void {
+    if (!this.#styled) return;
+    for (const source of ["world", "city", ...[...this.#tiled.keys()].map((name) => `tiles:${name}`)]) {
+      this.map.refreshTiles(source);
+    }
   }
 
   follow(on: boolean): void {
