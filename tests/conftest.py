@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import shutil
+import signal
 import socket
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -23,6 +24,11 @@ from cop.server import OPTIONS
 if TYPE_CHECKING:
     from cop.settings import Settings
     from layers.database import Database
+
+
+def pytest_configure() -> None:
+    """Let SIGTERM end the run as Ctrl-C does, with every server stopped on the way out."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 @pytest.fixture
