@@ -9,8 +9,8 @@ import { type Frame, type Hello, type Move, parse } from "./wire.ts";
 
 const query = new URLSearchParams(location.search);
 const UNITS = Number(query.get("units") ?? 50_000);
-const UPDATES = Number(query.get("updates") ?? 16);
-const WARM_UP = 4;
+const UPDATES = Number(query.get("updates") ?? 12);
+const WARM_UP = 3;
 const EPOCH = "00000000-0000-4000-8000-000000000000";
 
 /** Mulberry32: small, seeded, the same everywhere. */
