@@ -322,6 +322,8 @@ void main() {
     paint(c, stale ? ink : fill, n);
   }
   if (stale) {
+    // distress that nobody has taken back is still distress, however old
+    if (vLook.y == 3u) paint(c, mix(vec3(1.), vec3(.88, 0., .14), blink), d - .36);
     paint(c, hollow, d - .12);
     float turn = atan(p.y, p.x) * 12. / 6.2832;
     if (fract(turn) < .6) { paint(c, ink, d - .06); paint(c, hollow, d + .14); }

@@ -52,12 +52,12 @@ export function Help({ page }: { page: Page }) {
           <Symbol kind="assets" color="#2f4858" of={{ asset_type: "hospital" }} /> square: something that
           stands
         </li>
-        <li>Units that stand at one spot are drawn in a ring around it; a click lists what else is there.</li>
         {MEANINGS.map(([className, meaning]) => (
           <li key={className}>
             <span class={className} aria-hidden="true" /> {meaning}
           </li>
         ))}
+        <li>Units that stand at one spot are drawn in a ring around it; a click lists what else is there.</li>
       </ul>
       <p>
         Every setting is in the address: copy it and the other end sees what you see, as far as it is shared
