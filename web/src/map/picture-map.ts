@@ -423,9 +423,9 @@ export class PictureMap {
   #resize(): void {
     const zoom = this.map.getZoom();
     const grown = (from: number, to: number) => from + (to - from) * Math.min(1, Math.max(0, (zoom - 9) / 6));
-    this.#symbols.units.size = grown(17, 33);
-    this.#symbols.incidents.size = grown(21, 35);
-    this.#symbols.assets.size = grown(13, 29);
+    this.#symbols.units.size = grown(10, 33);
+    this.#symbols.incidents.size = grown(15, 36);
+    this.#symbols.assets.size = grown(8, 29);
     for (const kind of SYMBOL_KINDS) {
       this.#pools[kind].instances.symbolSize = this.#symbols[kind].size / (512 * 2 ** zoom);
     }
