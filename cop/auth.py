@@ -15,7 +15,7 @@ from cop.settings import Settings
 from layers.credentials import Standing, identify
 from layers.database import Database
 from layers.directory import Directories, Directory
-from layers.errors import Forbidden, Unauthenticated
+from layers.errors import Forbidden, NotFound, Unauthenticated
 from layers.model import AgencyId, Layer, Scope, Viewer
 from layers.sharing import may_administer
 
@@ -34,7 +34,12 @@ class Access:
 
     def layer(self, name: str) -> Layer:
         """The layer of that name; `NotFound` if there is none or the viewer gets nothing of it."""
-        return self.directory.layer_for(self.viewer, name)
+        try:
+            return self.directory.layer_for(self.viewer, name)
+        except NotFound as error:
+            if self.viewer.agency is None:  # the same for a hidden layer and for none
+                error.detail += " You sent no key."
+            raise
 
     def require(self, scope: Scope) -> None:
         """Raise unless the viewer holds *scope*: `Unauthenticated` for the public, else `Forbidden`."""

@@ -17,11 +17,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cop.api.requests import parse_bbox
 from cop.push import push
-from cop.server import database_at, run_server
+from cop.server import check_port, database_at, run_server
 from cop.settings import Settings
 from layers import credentials, directory
 from layers.database import Database, migrate
-from layers.errors import LayersError
+from layers.errors import LayersError, NotFound
 from layers.kinds import KINDS
 from layers.model import Scope, Status, Stream
 
@@ -74,6 +74,7 @@ def serve(
 ) -> None:
     """Serve the API, the live stream and the page until Ctrl-C."""
     settings = Settings.from_environment(host=host, port=port, workers=workers)
+    check_port(settings)
     with database_at(settings) as url:
         asyncio.run(migrate(url))
         run_server(settings.model_copy(update={"database_url": url}))
@@ -124,6 +125,14 @@ def agency_add(
     typer.echo(f"Added the agency {slug}.")
 
 
+@agency_app.command("list")
+def agency_list() -> None:
+    """List the agencies."""
+    known = _administer(directory.read_directory)
+    for agency in known.agencies.values():
+        typer.echo(f"{agency.slug}  {agency.name}{'  (host)' if agency.host else ''}")
+
+
 @operation_app.command("add")
 def operation_add(
     slug: str, agency: AgencyOption, title: str = "", status: StatusOption = Status.ACTUAL
@@ -147,6 +156,26 @@ def operation_draw(operation: str, layers: Annotated[list[str], typer.Argument(m
 
     _administer(draw)
     typer.echo(f"{operation} draws {', '.join(layers)}.")
+
+
+@operation_app.command("list")
+def operation_list() -> None:
+    """List the operations, and the layers that each draws."""
+    known = _administer(directory.read_directory)
+    for operation in known.operations.values():
+        drawn = ", ".join(known.layers[id].name for id in operation.layers)
+        typer.echo(f"{operation.slug}  {operation.status}  {operation.title}: {drawn}")
+
+
+@layer_app.command("list")
+def layer_list() -> None:
+    """List the layers, and with whom each is shared."""
+    known = _administer(directory.read_directory)
+    for layer in sorted(known.layers.values(), key=lambda layer: layer.name):
+        audience = sorted(known.agencies[id].slug for id in layer.sharing.agencies)
+        audience += ["all"] * layer.sharing.everyone + ["public"] * layer.sharing.public
+        shared = f"shared with {', '.join(audience)}" if audience else "not shared"
+        typer.echo(f"{layer.name}  {layer.kind}  {layer.status}  {shared}")
 
 
 @layer_app.command("add")
@@ -256,6 +285,9 @@ def main() -> None:
     """Run the command line; an error of the domain is one line on standard error and exit code 1."""
     try:
         app()
+    except NotFound as error:  # on this machine nothing is hidden
+        typer.echo(f"cop: There is no {error.what} “{error.name}”.", err=True)
+        sys.exit(1)
     except LayersError as error:
         typer.echo(f"cop: {error}", err=True)
         sys.exit(1)

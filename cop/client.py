@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace as replaced
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -69,8 +69,8 @@ class Client:
 
     Calls block, and one client must not be shared between threads. What failed for want of a connection, or
     because the service said “not now” (429, 502, 503, 504), is tried again with growing, jittered pauses
-    until *patience_s* have passed; a `Retry-After` is honoured. A push carries one idempotency key through
-    all its attempts, so it cannot count twice.
+    until *patience_s* have passed; a `Retry-After` is honoured, and *on_wait* is told why, and for how long.
+    A push carries one idempotency key through all its attempts, so it cannot count twice.
     """
 
     def __init__(
@@ -80,10 +80,12 @@ class Client:
         *,
         timeout_s: float = 30.0,
         patience_s: float = 60.0,
+        on_wait: Callable[[str, float], None] = lambda _why, _seconds: None,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self.url = url.rstrip("/")
         self.patience_s = patience_s
+        self._on_wait = on_wait
         headers = {"Accept": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
         self._http = httpx.Client(
             base_url=self.url, headers=headers, timeout=timeout_s, transport=transport, trust_env=False
@@ -206,12 +208,13 @@ class Client:
         at_least: int = 1,
         resolution: int = 9,
         where: Mapping[str, Sequence[Any]] | None = None,
+        roles: Collection[str] = ("gap",),
     ) -> GeoDataFrame:
-        """Where fewer than *at_least* of *layers* reach within *area*, as dissolved polygons.
+        """Where fewer than *at_least* features of *layers* reach within *area*: a row for each separate gap.
 
-        *area* is a GeoJSON geometry or `{"layer": …, "id": …}`. The rows have `role` (`gap`, `overlap`,
-        `covered`) and `km2`, in WGS 84; the whole JSON answer (totals, cells, what each agency alone
-        covers) lies in `frame.attrs`.
+        *area* is a GeoJSON geometry or `{"layer": …, "id": …}`. The rows are polygons in WGS 84 with `role`
+        and `km2`; *roles* may also ask for `overlap` and `covered`. The rest of the answer (totals, cells,
+        notes, what each agency alone covers) lies in `frame.attrs`.
         """
         from geopandas import GeoDataFrame  # heavy, and a feed never needs it
 
@@ -221,7 +224,7 @@ class Client:
         if where is not None:
             question["where"] = {name: list(values) for name, values in where.items()}
         answer = self._json("POST", "/coverage/analysis", json=question, params={"f": "geojson"})
-        found = answer.pop("features")
+        found = [piece for piece in answer.pop("features") if piece["properties"]["role"] in roles]
         frame = (
             GeoDataFrame.from_features(found, crs="OGC:CRS84")
             if found
@@ -370,15 +373,17 @@ class Client:
             except httpx.TransportError as error:
                 unsent = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
                 wait_s = _pause_s(attempt)
+                why = f"{self.url} does not answer: {str(error) or type(error).__name__}"
                 if not (repeatable or unsent) or time.monotonic() + wait_s > deadline:
-                    detail = f"{self.url} does not answer: {str(error) or type(error).__name__}"
-                    raise ProblemError(0, "client.no_answer", detail) from error
+                    raise ProblemError(0, "client.no_answer", why) from error
             else:
                 if answer.is_success:
                     return answer
                 wait_s = max(_pause_s(attempt), _retry_after_s(answer))
                 if answer.status_code not in AGAIN or time.monotonic() + wait_s > deadline:
                     raise _problem(answer)
+                why = f"{self.url} answers {answer.status_code}"
+            self._on_wait(why, wait_s)
             time.sleep(wait_s)
 
 

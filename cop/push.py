@@ -296,7 +296,7 @@ def _run(job: Job, key: str, path: Path | None, errors: Console) -> int:
         errors.print(f"Going on after {journal.totals.sent:,} features that were pushed before.")
     before, started_s = journal.totals.sent, time.monotonic()
     refusal: ProblemError | None = None
-    with Client(job.url, key) as client, _progress(errors) as progress:
+    with _progress(errors) as progress, Client(job.url, key, on_wait=_teller(progress.console)) as client:
         bar = progress.add_task(job.layer, total=total, completed=before)
         try:
             deliver(client, job, journal, on_batch=lambda totals: progress.update(bar, completed=totals.sent))
@@ -313,6 +313,18 @@ def _run(job: Job, key: str, path: Path | None, errors: Console) -> int:
     return 1 if refusal.rejected or refusal.status in {413, 422} else 2
 
 
+def _teller(console: Console) -> Callable[[str, float], None]:
+    """Says that a push waits: once for each reason, or a service that is away would fill the screen."""
+    told: set[str] = set()
+
+    def tell(why: str, _seconds: float) -> None:
+        if why not in told:
+            told.add(why)
+            console.print(f"{why}; trying again …", markup=False, highlight=False)
+
+    return tell
+
+
 def _summarise(totals: Totals, before: int, seconds: float, out: Console) -> None:
     sent = totals.sent - before
     rate = f", {sent / seconds:,.0f} a second" if seconds > 0 else ""
@@ -327,6 +339,8 @@ def _summarise(totals: Totals, before: int, seconds: float, out: Console) -> Non
     for name, count in rows.items():
         out.print(f"{name:<24}{count:>12,}", highlight=False, markup=False)
     out.print(f"{seconds:.1f} s{rate}", highlight=False)
+    if totals.late:
+        out.print("late: older than what the layer knows, or past its expiry already; logged, not on the map")
 
 
 def _progress(console: Console) -> Progress:

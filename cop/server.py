@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -12,6 +13,7 @@ import uvicorn
 from cop.embedded import Cluster
 from cop.live.wire import MAX_CLIENT_BYTES
 from cop.settings import Settings
+from layers.errors import Unavailable
 
 OPTIONS: dict[str, Any] = {
     "ws": "cop.api.abortable:AbortableProtocol",
@@ -31,6 +33,18 @@ def database_at(settings: Settings) -> Iterator[str]:
         return
     with Cluster.open(settings.data_dir) as cluster:
         yield cluster.url
+
+
+def check_port(settings: Settings) -> None:
+    """Raise `Unavailable` if somebody listens where we are to; asked before a database is started for nothing."""
+    try:
+        with socket.create_server((settings.host, settings.port)):
+            pass
+    except OSError as error:
+        detail = (
+            f"Cannot listen on {settings.host}:{settings.port}: {error.strerror}. Set COP_PORT to another."
+        )
+        raise Unavailable(detail, code="port.taken") from error
 
 
 def run_server(settings: Settings) -> None:

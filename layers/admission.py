@@ -198,7 +198,7 @@ def _times(
     observed = properties.get("observed_at")
     observed_at = None if observed is None else parse_time(observed, f"{pointer}/observed_at")
     if observed_at is not None and observed_at > now + _SKEW:
-        detail = f"The time is more than {MAX_SKEW_S} s ahead of ours; set the clock."
+        detail = f"The time is more than {MAX_SKEW_S} s ahead of ours, {now:%Y-%m-%dT%H:%M:%SZ}; is the clock right?"
         raise InvalidFeature(detail, pointer=f"{pointer}/observed_at", code="time.future")
     expires = properties.get("expires_at")
     if expires is None:

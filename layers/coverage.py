@@ -72,8 +72,26 @@ async def read_sources(
         if left < 0:
             detail = f"More than {MAX_COVERS:,} features lie near the area: name fewer layers, or filter with “where”."
             raise TooLarge(detail, code="coverage.too_many_features")
-        epoch, revision = await raw.fetchrow("SELECT epoch, revision FROM layer WHERE id = $1", layer.id)
-        sources.append(Source(layer.name, agency, layer.kind, epoch, revision, *_grounds_of(layer, rows)))
+        epoch, revision, held = await raw.fetchrow(
+            "SELECT epoch, revision, features FROM layer WHERE id = $1", layer.id
+        )
+        stored, points, shapes = _grounds_of(layer, rows)
+        reachless = len(rows) - len(stored) - len(points) - len(shapes)
+        sources.append(
+            Source(
+                layer.name,
+                agency,
+                layer.kind,
+                epoch,
+                revision,
+                stored,
+                points,
+                shapes,
+                held=held,
+                found=len(rows),
+                reachless=reachless,
+            )
+        )
     return tuple(sources)
 
 

@@ -74,6 +74,25 @@ class Source:
     """Longitude, latitude and reach in metres of what has no stored hexes."""
     shapes: tuple[tuple[str, float | None], ...]
     """GeoJSON polygons without stored hexes, with their reach."""
+    held: int = 0
+    """Features of the layer, wherever they are."""
+    found: int = 0
+    """Those near the area that meet `where`."""
+    reachless: int = 0
+    """Those found that cover nothing, for neither they nor their layer state `reach_m`."""
+
+    def note(self, covering: int) -> str | None:
+        """What a planner should know before believing a gap, if *covering* of its features cover any of the area."""
+        if self.held == 0 or (covering and not self.reachless):
+            return None
+        if self.found == 0:
+            return f"{self.layer}: none of its {self.held} features lies near the area and meets “where”."
+        if self.reachless:
+            return (
+                f"{self.layer}: {self.reachless} of the {self.found} features near the area count for nothing, "
+                "for neither they nor the layer state reach_m."
+            )
+        return f"{self.layer}: its {self.found} features near the area reach none of it."
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,7 +61,8 @@ async def get_items(layer: str, request: Request, access: Accessed, database: Da
             limit=limit + 1,
         )
     path = f"/collections/{layer}/items"
-    links = [link(request, path, "self", type="application/geo+json")]
+    asked = f"?{urlencode(dict(query))}" if query else ""
+    links = [link(request, f"{path}{asked}", "self", type="application/geo+json")]
     if len(features) > limit:
         features = features[:limit]
         onward = urlencode(dict(query) | {"after": features[-1].id})

@@ -159,7 +159,7 @@ def _run(
             f"Lakefront Surge: {len(slugs)} agencies, {units} units. Open this address, once, within 15 minutes:"
         )
         say(viewer.ticket(scopes=["view", "plan"], name="dispatcher"))
-        say("Ctrl-C stops everything.")
+        say("Ctrl-C stops everything. Another link: .venv/bin/cop ticket --agency oem --scope plan")
     while True:
         time.sleep(LOOK_EVERY_S)
         if service.ended():
