@@ -27,6 +27,9 @@ class Verdict(StrEnum):
     LATE = "late"
 
 
+_VERDICTS = {verdict.value: verdict for verdict in Verdict}
+
+
 class Locked(NamedTuple):
     """A layer under lock: where its log ends, how much it holds, and the moment of the lock."""
 
@@ -188,7 +191,7 @@ async def put(
     rows = await raw.fetch(
         PUT_COVERED if covers else PUT, layer, *columns, now, revision, actor, repeat_within
     )
-    verdicts = [(Verdict(row["outcome"]), row["revision"]) for row in rows]
+    verdicts = [(_VERDICTS[row["outcome"]], row["revision"]) for row in rows]
     return Written(verdicts, revision + sum(1 for verdict, _ in verdicts if verdict != Verdict.UNCHANGED))
 
 

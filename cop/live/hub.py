@@ -90,6 +90,10 @@ class Hub:
 
     def tick(self) -> None:
         """Hand out what changed since the last tick. One session's trouble never reaches another."""
+        if not self.sessions:
+            for picture in self.picture.values():
+                picture.forget()
+            return
         now = self.clock()
         news = {layer: News(steps) for layer, picture in self.picture.items() if (steps := picture.take())}
         first = [session for session in self._put_off if session in self.sessions]

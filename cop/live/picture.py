@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from cop.live import wire
-from cop.live.interest import span_of
+from cop.live.interest import Span, span_of
 from layers.log import Departure, Head
 from layers.model import Change, Feature, FeatureId, LayerId, Op
 
@@ -21,23 +21,44 @@ MAX_GONE = 20_000
 
 
 class Held:
-    """A feature as the picture holds it: its rows, written once, and what decides whether it only moved."""
+    """A feature as the picture holds it: its rows, written once, and what decides whether it only moved.
 
-    __slots__ = ("id", "lifetime_ms", "move", "put", "revision", "span", "still")
+    They are written when first asked for: a state that the next one replaces before any viewer was to hear
+    of it costs nothing but its place.
+    """
+
+    __slots__ = ("_state", "id", "lifetime_ms", "move", "put", "revision", "span", "still")
+
+    _state: Feature | Change | None
+    lifetime_ms: int | None
+    move: str
+    put: str
+    span: Span | None
+    """The finest cells that it touches; None where it has no place."""
+    still: str
+    """The properties without heading and speed; "" for what can never be said as a move."""
 
     def __init__(self, state: Feature | Change, feature_id: FeatureId) -> None:
-        observed_ms = wire.milliseconds(state.observed_at)
-        expires_ms = None if state.expires_at is None else wire.milliseconds(state.expires_at)
+        self._state = state
         self.id = feature_id
         self.revision = state.revision
+
+    def __getattr__(self, name: str) -> Any:
+        """Called for a slot that is not set yet."""
+        if self._state is None or name not in self.__slots__:
+            raise AttributeError(name)
+        self._write(self._state)
+        self._state = None
+        return getattr(self, name)
+
+    def _write(self, state: Feature | Change) -> None:
+        observed_ms = wire.milliseconds(state.observed_at)
+        expires_ms = None if state.expires_at is None else wire.milliseconds(state.expires_at)
         self.span = span_of(state.bbox)
-        """The finest cells that it touches; None where it has no place."""
-        id_text = wire.text_of(feature_id)
+        id_text = wire.text_of(self.id)
         self.put = wire.put_row(id_text, state.geometry, state.properties, observed_ms, expires_ms)
         self.lifetime_ms = None if expires_ms is None else expires_ms - observed_ms
-        self.still = ""
-        """The properties without heading and speed; "" for what can never be said as a move."""
-        self.move = ""
+        self.still, self.move = "", ""
         coordinates = _plane_point(state.geometry)
         course = _course(state.properties) if coordinates else None
         if coordinates and course:
@@ -47,6 +68,7 @@ class Held:
     def news(self, before: Held | None) -> tuple[str, bool]:
         """The row for a viewer who holds *before*, and whether it is a move."""
         if before and before.still and before.still == self.still and before.lifetime_ms == self.lifetime_ms:
+            self.still = before.still  # One text in memory instead of two.
             return self.move, True
         return self.put, False
 
@@ -142,6 +164,10 @@ class LayerPicture:
         self._before, self._why = {}, {}
         return [step for step in steps if step.before or step.after]
 
+    def forget(self) -> None:
+        """Let go of what changed since `take` was last called: there is nobody to tell."""
+        self._before, self._why = {}, {}
+
     def missed(self, revision: int) -> tuple[list[Held], dict[FeatureId, str]] | None:
         """What changed after *revision*, and what went, and why; None when not all of that is remembered."""
         if not self._floor <= revision <= self.revision:
@@ -160,8 +186,6 @@ class LayerPicture:
 
     def _put(self, held: Held) -> None:
         before = self.features.pop(held.id, None)
-        if before and before.still == held.still:
-            held.still = before.still  # Equal for most moves: one text in memory instead of two.
         self._before.setdefault(held.id, before)
         self._why.pop(held.id, None)
         self._gone.pop(held.id, None)
