@@ -37,10 +37,11 @@ interface Held {
 export class Holding {
   #layers = new Map<string, Held>();
 
-  /** `since` of a subscription: the cursor of each held layer. */
+  /** `since` of a subscription: the cursor of each held layer. Revision 0 is a layer that has come in part only. */
   cursors(): Record<string, string> {
     const cursors: Record<string, string> = {};
-    for (const [id, held] of this.#layers) cursors[id] = `${held.epoch}:${held.revision}`;
+    for (const [id, { epoch, revision }] of this.#layers)
+      if (revision > 0) cursors[id] = `${epoch}:${revision}`;
     return cursors;
   }
 

@@ -75,10 +75,10 @@ export class Live {
   #socket: Socket | null = null;
   #clock = new Clock();
   #holding = new Holding();
-  /** The view the holding is complete for; undefined while a changed view is still on its way. */
-  #heldView: View | null | undefined = null;
   #subscription: Subscription | null = null;
-  #settling: Settling | null = null;
+  /** The `n` of the last view asked for, and of the last that the server said is held whole. */
+  #askedView = 0;
+  #heldView = 0;
   #attempt = 0;
   #link: Link = { state: "connecting", heardAt: null, retryAt: null, offset: 0, lag: null };
   #cancelRetry = () => {};
@@ -116,11 +116,7 @@ export class Live {
   look(view: View | null): void {
     if (!this.#subscription || same(this.#subscription.view, view)) return;
     this.#subscription = { ...this.#subscription, view };
-    if (!this.#socket) return;
-    this.#heldView = undefined;
-    this.#settling = { view, ping: this.world.now(), framesToGo: null };
-    this.#send({ type: "view", view });
-    this.#send({ type: "ping", sent: this.#settling.ping });
+    this.#send({ type: "view", view, n: ++this.#askedView });
   }
 
   #connect(): void {
@@ -151,8 +147,6 @@ export class Live {
 
   #lost(delayMs = backoffMs(++this.#attempt, this.world.random())): void {
     this.#leave();
-    if (this.#settling) this.#heldView = undefined;
-    this.#settling = null;
     const state = this.#link.heardAt === null ? "connecting" : "lost";
     this.#update({ state, lag: null, retryAt: this.world.now() + delayMs });
     this.#cancelRetry = this.world.after(delayMs, () => this.#connect());
@@ -169,16 +163,18 @@ export class Live {
     this.#cancelPing = this.world.after(PING_EVERY_MS, () => this.#ping());
   }
 
-  /** Everything that is held goes along as `since`, but only if it is complete for the view now asked for. */
+  /**
+   * Everything that is held goes along as `since`, but only if the server has said that it is all of the last view asked
+   * for: a cursor is a revision of a layer within a view, and tells nothing of what else a newer view shows.
+   */
   #sendSubscription(): void {
     const wanted = this.#subscription;
     if (!this.#socket || !wanted) return;
-    if (!same(this.#heldView, wanted.view)) this.#holding.clear();
-    this.#heldView = wanted.view;
-    this.#settling = null;
+    if (this.#heldView !== this.#askedView) this.#holding.clear();
+    const n = ++this.#askedView;
     const since = this.#holding.cursors();
     const operation = wanted.operation === null ? {} : { operation: wanted.operation };
-    this.#send({ type: "subscribe", ...operation, view: wanted.view, since });
+    this.#send({ type: "subscribe", ...operation, view: wanted.view, n, since });
   }
 
   #send(message: ClientMessage): void {
@@ -212,14 +208,13 @@ export class Live {
         this.#update({ lag: Math.max(0, now + this.#link.offset - message.time) });
         const { packed, lost } = this.#holding.take(message);
         this.emit({ kind: "message", message: packed });
-        this.#settle();
+        if (message.view === this.#askedView) this.#heldView = message.view;
         if (lost.length > 0) this.#sendSubscription();
         return;
       }
       case "pong":
         this.#clock.sample(message.sent, now, message.server_time);
         this.#update({ offset: this.#clock.offset ?? 0 });
-        if (this.#settling?.ping === message.sent) this.#settling.framesToGo = 2;
         return;
       case "revoked":
         this.#holding.drop(message.layer);
@@ -234,26 +229,10 @@ export class Live {
     }
   }
 
-  /**
-   * No message says "this frame is the first for your new view". The pong to a ping sent behind the view proves that
-   * the server has read it; the frame then being made may still be for the old one, the second is not.
-   */
-  #settle(): void {
-    if (this.#settling?.framesToGo == null || --this.#settling.framesToGo > 0) return;
-    this.#heldView = this.#settling.view;
-    this.#settling = null;
-  }
-
   #update(change: Partial<Link>): void {
     this.#link = { ...this.#link, ...change };
     this.emit({ kind: "link", link: this.#link });
   }
-}
-
-interface Settling {
-  view: View | null;
-  ping: number;
-  framesToGo: number | null;
 }
 
 function same(a: unknown, b: unknown): boolean {

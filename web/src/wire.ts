@@ -87,6 +87,8 @@ export interface LayerFrame {
 export interface Frame {
   type: "frame";
   time: number;
+  /** The number of the view that is held whole from this frame on; null in every other frame. */
+  view: number | null;
   layers: Record<string, LayerFrame>;
 }
 
@@ -111,9 +113,11 @@ export type ClientMessage =
       operation?: string;
       layers?: string[];
       view: View | null;
+      /** Counts the views asked for; a frame's `view` gives it back. */
+      n: number;
       since: Record<string, string>;
     }
-  | { type: "view"; view: View | null }
+  | { type: "view"; view: View | null; n: number }
   | { type: "unsubscribe" }
   | { type: "ping"; sent: number };
 
@@ -253,7 +257,8 @@ function frame(message: Json): Frame {
   for (const [id, value] of Object.entries(object(message["layers"], "/layers"))) {
     layers[id] = layerFrame(value, `/layers/${id}`);
   }
-  return { type: "frame", time: number(message["time"], "/time"), layers };
+  const view = numberOrNull(message["view"], "/view");
+  return { type: "frame", time: number(message["time"], "/time"), view, layers };
 }
 
 function layerFrame(value: unknown, path: string): LayerFrame {

@@ -63,11 +63,23 @@ class TestWorld implements World {
 
 const VIEW: View = { bbox: [-88, 41, -87, 42], zoom: 10 };
 const layer = (from: number, to: number, more: object = {}) => ({ epoch: EPOCH, from, to, ...more });
-const whole = frame({ "a.units": layer(0, 5, { reset: true, put: [put("E1")] }) });
+const whole = { "a.units": layer(0, 5, { reset: true, put: [put("E1")] }) };
 
 let world: TestWorld;
 let events: LiveEvent[];
 let live: Live;
+/** The frame with which all of the view last asked for is held. */
+const settled = (layers: Record<string, object>) => {
+  const asked = world.socket.sent.findLast(({ type }) => type === "subscribe" || type === "view") as { n: number }; // prettier-ignore
+  return frame(layers, { view: asked.n });
+};
+/** The connection breaks and comes back; what the client then asks for. */
+function comesBack() {
+  world.socket.onclose!();
+  world.pass(2000);
+  world.socket.onopen!();
+  return world.last("subscribe");
+}
 const link = () => events.findLast((each) => each.kind === "link")!.link;
 
 beforeEach(() => {
@@ -89,46 +101,75 @@ test("nothing heard for 12 s is a lost connection, and the banner's time is when
 
 test("a connection that comes back resumes with what it holds", () => {
   world.say(hello([layerInfo("a.units")]));
-  world.say(whole);
-  world.socket.onclose!();
-  world.pass(1000);
-  world.socket.onopen!();
-  expect(world.last("subscribe")).toMatchObject({ operation: "surge", since: { "a.units": `${EPOCH}:5` } });
+  world.say(settled(whole));
+  world.say(frame({ "a.units": layer(5, 6) }));
+  expect(comesBack()).toMatchObject({ operation: "surge", since: { "a.units": `${EPOCH}:6` } });
+});
+
+test("a first picture of which only a part came is asked for whole", () => {
+  world.say(hello([layerInfo("a.units"), layerInfo("b.units")]));
+  world.say(frame(whole));
+  expect(comesBack().since).toEqual({});
+});
+
+test("a layer of which only a part came is asked for whole, though the view was held", () => {
+  world.say(hello([layerInfo("a.units"), layerInfo("new.units")]));
+  world.say(settled(whole));
+  world.say(frame({ "new.units": layer(0, 0, { reset: true, put: [put("E2")] }) }));
+  expect(comesBack().since).toEqual({ "a.units": `${EPOCH}:5` });
+});
+
+test("a connection that drops again before the answer came is asked for whole", () => {
+  world.say(hello([layerInfo("a.units")]));
+  world.say(settled(whole));
+  expect(comesBack().since).not.toEqual({});
+  expect(comesBack().since).toEqual({});
 });
 
 test("a frame that does not follow asks for that layer whole, and for the others only what is new", () => {
   world.say(hello([layerInfo("a.units"), layerInfo("b.units")]));
-  world.say(frame({ "a.units": layer(0, 5, { reset: true }), "b.units": layer(0, 7, { reset: true }) }));
+  world.say(settled({ "a.units": layer(0, 5, { reset: true }), "b.units": layer(0, 7, { reset: true }) }));
   world.say(frame({ "a.units": layer(6, 8) }));
   expect(world.last("subscribe").since).toEqual({ "b.units": `${EPOCH}:7` });
 });
 
 test("a view that is still on its way when the connection drops is asked for whole", () => {
   world.say(hello([layerInfo("a.units")]));
-  world.say(whole);
+  world.say(settled(whole));
   live.look(VIEW);
+  world.say(frame({ "a.units": layer(5, 6) }));
+  expect(comesBack()).toMatchObject({ view: VIEW, since: {} });
+});
+
+test("a view is held once its number came back", () => {
+  world.say(hello([layerInfo("a.units")]));
+  world.say(settled(whole));
+  live.look(VIEW);
+  world.say(settled({ "a.units": layer(5, 6) }));
+  expect(comesBack()).toMatchObject({ view: VIEW, since: { "a.units": `${EPOCH}:6` } });
+});
+
+test("the number of the view before says nothing of the one now on its way", () => {
+  world.say(hello([layerInfo("a.units")]));
+  const before = settled(whole);
+  live.look(VIEW);
+  world.say(before);
+  expect(comesBack()).toMatchObject({ view: VIEW, since: {} });
+});
+
+test("a view chosen while there is no connection is asked for whole", () => {
+  world.say(hello([layerInfo("a.units")]));
+  world.say(settled(whole));
   world.socket.onclose!();
+  live.look(VIEW);
   world.pass(1000);
   world.socket.onopen!();
   expect(world.last("subscribe")).toMatchObject({ view: VIEW, since: {} });
 });
 
-test("a view is held once the second frame after its ping has come", () => {
-  world.say(hello([layerInfo("a.units")]));
-  world.say(whole);
-  live.look(VIEW);
-  world.say({ type: "pong", sent: world.last("ping").sent, server_time: 1 });
-  world.say(frame({}));
-  world.say(frame({ "a.units": layer(5, 6) }));
-  world.socket.onclose!();
-  world.pass(1000);
-  world.socket.onopen!();
-  expect(world.last("subscribe")).toMatchObject({ view: VIEW, since: { "a.units": `${EPOCH}:6` } });
-});
-
 test("another operation starts from nothing", () => {
   world.say(hello([layerInfo("a.units")]));
-  world.say(whole);
+  world.say(settled(whole));
   live.subscribe({ operation: "daily", view: null });
   expect(events.at(-1)).toEqual({ kind: "message", message: { type: "forget" } });
   expect(world.last("subscribe")).toMatchObject({ operation: "daily", since: {} });

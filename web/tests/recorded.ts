@@ -37,6 +37,6 @@ export function put(id: string, lng = -87.6, lat = 41.8, properties: Put["proper
   return { id, geometry, properties, observed_at: 1_000_000, expires_at: null };
 }
 
-export function frame(layers: Record<string, object>): string {
-  return JSON.stringify({ type: "frame", time: 1_000_000, layers });
+export function frame(layers: Record<string, object>, more: { view?: number } = {}): string {
+  return JSON.stringify({ type: "frame", time: 1_000_000, ...more, layers });
 }
