@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -220,6 +221,7 @@ async def test_a_unit_appears_moves_goes_stale_and_disappears(
         await expect(row).to_contain_text("stale")
         await expect(card).to_contain_text("STALE")
         await expect(page.locator(".layers")).to_contain_text("1 unit stale")
+        await expect(page.locator(".reports .warning")).to_contain_text("the only unit is stale")
 
         await ok(fire.delete("/collections/cfd.units/items/E42"))
         await expect(row).to_have_count(0)
@@ -315,6 +317,25 @@ async def test_an_exercise_is_shouted_and_the_real_thing_is_not(
             await page.screenshot(path=ARTEFACTS / f"exercise-{theme}.png")
             await page.get_by_label("Operation").select_option("daily")
             await expect(page.get_by_text("EXERCISE EXERCISE EXERCISE")).to_have_count(0)
+
+
+async def test_a_live_link_over_a_dead_picture_says_so(fire: httpx.AsyncClient, browser: Browser) -> None:
+    await layer(fire, "cfd.units")
+    old = [point(f"E{n}", LOOP[0] + n / 200, LOOP[1], age_s=900 + n) for n in range(3)]
+    await push(fire, "cfd.units", *old)
+    for theme in ("light", "dark"):
+        url = await ticket(fire)
+        async with opened(browser, url, fragment=f"theme={theme}") as page:
+            await expect(page.locator(".link.live")).to_contain_text("link heard")
+            await expect(page.locator(".reports")).to_contain_text("newest report 15 min ago")
+            await expect(page.locator(".reports .warning")).to_contain_text("all 3 units stale")
+            await expect(page.locator(".spoken")).to_have_text("Warning: all 3 units stale.")
+            await page.screenshot(path=ARTEFACTS / f"stale-{theme}.png")
+            if theme == "dark":
+                fresh = [{**each, "properties": point("", *LOOP)["properties"]} for each in old[:2]]
+                await push(fire, "cfd.units", *fresh)
+                await expect(page.locator(".reports")).to_contain_text(re.compile(r"newest report \d+ s ago"))
+                await expect(page.locator(".reports .warning")).to_have_count(0)
 
 
 async def test_a_lost_connection_is_never_shown_as_live(

@@ -23,6 +23,14 @@ export function age(seconds: number): string {
   return pair(Math.floor(s / 86400), "d", Math.floor((s % 86400) / 3600), "h");
 }
 
+/** What is to be said of a picture that has mostly stopped; null while at most half of its units are stale. */
+export function staleness(stale: number, units: number): string | null {
+  if (stale * 2 <= units) return null;
+  if (units === 1) return "the only unit is stale";
+  const [some, all] = [stale, units].map((count) => count.toLocaleString("en-US"));
+  return stale === units ? `all ${all} units stale` : `${some} of ${all} units stale`;
+}
+
 function pair(large: number, largeUnit: string, small: number, smallUnit: string): string {
   return small ? `${large} ${largeUnit} ${small} ${smallUnit}` : `${large} ${largeUnit}`;
 }

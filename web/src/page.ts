@@ -3,7 +3,7 @@
 
 import { batch, computed, effect, signal } from "@preact/signals";
 import type { FeatureCollection } from "geojson";
-import { clockTime, nameOf } from "./format.ts";
+import { clockTime, nameOf, staleness } from "./format.ts";
 import { analyse, type Analysis, getItem, getTrack, type Item, Refused } from "./http.ts";
 import { interest } from "./interest.ts";
 import type { Link, LiveEvent } from "./live.ts";
@@ -13,7 +13,7 @@ import { type Camera, extent, PictureMap } from "./map/picture-map.ts";
 import { isSame, type Ref } from "./map/symbol-pool.ts";
 import { PALETTE, type Theme } from "./map/theme.ts";
 import { apply, EMPTY, featureById } from "./state.ts";
-import { inDistress, pageStatus, summarize } from "./summary.ts";
+import { inDistress, pageStatus, reportsOf, summarize } from "./summary.ts";
 import { read, type Settings, write } from "./url.ts";
 import type { BBox, Geometry, View } from "./wire.ts";
 
@@ -60,6 +60,12 @@ export class Page {
     return operations.find((each) => each.id === wanted) ?? operations[0] ?? null;
   });
   readonly summary = computed(() => summarize(this.state.peek(), this.now.value));
+  readonly reports = computed(() => reportsOf(this.summary.value, this.off.value));
+  /** Says that most of the picture is stale; null while it is not. */
+  readonly staleness = computed(() => {
+    const reports = this.reports.value;
+    return reports && staleness(reports.stale, reports.units);
+  });
   readonly distress = computed(() => inDistress(this.state.peek(), this.now.value));
   readonly status = computed(() => {
     this.now.value;
@@ -353,6 +359,7 @@ export class Page {
     const trailed = computed(() => (this.settings.value.trail ? held.value : null));
     this.#refresh(trailed, (ref, signal) => this.#fetchTrail(ref, signal));
     this.#announceDistress();
+    this.#announceStaleness();
   }
 
   /** Runs `fetch` for the reference at once and every 5 s, as long as it stays the same. */
@@ -412,6 +419,17 @@ export class Page {
       known = new Set(now.map(({ ref }) => `${ref.layer}/${ref.id}`));
       if (fresh.length === 0) return;
       this.announcement.value = fresh.map(({ name, agency }) => `Distress: ${name}, ${agency}.`).join(" ");
+    });
+  }
+
+  /** Only the end of it: around the half, it would be said again with every other unit. */
+  #announceStaleness(): void {
+    const allStale = computed(() => {
+      const reports = this.reports.value;
+      return reports !== null && reports.units > 0 && reports.stale === reports.units;
+    });
+    effect(() => {
+      if (allStale.value) this.announcement.value = `Warning: ${this.staleness.peek()}.`;
     });
   }
 

@@ -13,6 +13,8 @@ export interface LayerSummary {
   /** Features held; null for a tiled layer, of which only tiles reach the page. */
   count: number | null;
   stale: number;
+  /** When its newest feature was so, ms on the server's clock; null: it holds none. */
+  newestAt: number | null;
 }
 
 export interface AgencySummary {
@@ -29,7 +31,12 @@ export function summarize(state: State, now: number): AgencySummary[] {
   for (const { info, slots, ...layer } of state.layers.values()) {
     const tiled = info.stream === "tiled";
     let stale = 0;
-    for (const each of layer.features) if (each && isStale(each, info, now)) stale++;
+    let newestAt: number | null = null;
+    for (const each of layer.features) {
+      if (!each) continue;
+      if (isStale(each, info, now)) stale++;
+      if (newestAt === null || each.observedAt > newestAt) newestAt = each.observedAt;
+    }
     const agency = state.agencies.get(info.agency) ?? {
       id: info.agency,
       name: info.agency,
@@ -38,7 +45,7 @@ export function summarize(state: State, now: number): AgencySummary[] {
     let group = groups.get(agency.id);
     if (!group) groups.set(agency.id, (group = { agency, count: 0, layers: [] }));
     group.count += slots.size;
-    group.layers.push({ info, count: tiled ? null : slots.size, stale });
+    group.layers.push({ info, count: tiled ? null : slots.size, stale, newestAt });
   }
   const sorted = [...groups.values()].sort((a, b) => a.agency.name.localeCompare(b.agency.name));
   for (const { layers } of sorted) {
@@ -49,6 +56,28 @@ export function summarize(state: State, now: number): AgencySummary[] {
     );
   }
   return sorted;
+}
+
+/** What agencies report of their units, whatever the link to the server is like. */
+export interface Reports {
+  units: number;
+  stale: number;
+  /** When the newest unit was so, ms on the server's clock; null: there is none. */
+  newestAt: number | null;
+}
+
+/** The reports of the layers of units that are not `off`; null: no such layer has come. */
+export function reportsOf(groups: AgencySummary[], off: ReadonlySet<string>): Reports | null {
+  const layers = groups
+    .flatMap((group) => group.layers)
+    .filter(({ info, count }) => info.kind === "units" && count !== null && !off.has(info.id));
+  if (layers.length === 0) return null;
+  const times = layers.map(({ newestAt }) => newestAt).filter((at) => at !== null);
+  return {
+    units: layers.reduce((sum, { count }) => sum + count!, 0),
+    stale: layers.reduce((sum, { stale }) => sum + stale, 0),
+    newestAt: times.length > 0 ? Math.max(...times) : null,
+  };
 }
 
 export interface Distress {

@@ -1,10 +1,10 @@
 import { expect, test } from "vitest";
-import { age, coordinates, heading, km2, nameOf, parseCoordinates, speed } from "../src/format.ts";
+import { age, coordinates, heading, km2, nameOf, parseCoordinates, speed, staleness } from "../src/format.ts";
 import { interest, WHOLE_PICTURE } from "../src/interest.ts";
 import { anchor } from "../src/map/areas.ts";
 import { search } from "../src/search.ts";
 import { apply, EMPTY } from "../src/state.ts";
-import { inDistress, pageStatus, summarize, unitsInView } from "../src/summary.ts";
+import { inDistress, pageStatus, reportsOf, summarize, unitsInView } from "../src/summary.ts";
 import { Holding } from "../src/holding.ts";
 import { type Frame, type Hello, type LayerInfo, parse, type Put } from "../src/wire.ts";
 import { EPOCH, frame, hello, layerInfo, put } from "./recorded.ts";
@@ -54,6 +54,42 @@ test("a search finds callsigns whatever the dash and case, exact ones first", ()
   expect(hits.map((hit) => hit.kind === "feature" && hit.name)).toEqual(["E-42", "E-421", "TE42"]);
 });
 
+function found(typed: string, ...callsigns: string[]): string[] {
+  const units = callsigns.map((callsign, i) => put(`u-${i}`, 0, 0, { callsign }));
+  return search(state([[layerInfo("cfd.units"), units]]), typed).map((hit) => (hit.kind === "feature" ? hit.name : "")); // prettier-ignore
+}
+
+test.each([
+  ["E4", "Ambulance 4"],
+  ["b4", "AMB-4"],
+  ["ce 4", "Ambulance 4"],
+  ["e4", "Engine 14"],
+  ["ec4", "Engine 4"],
+  ["#", "Engine 4"],
+])("%s does not find %s", (typed, callsign) => expect(found(typed, callsign)).toEqual([]));
+
+test("a search lists exact, beginning, word, initials and number, then within a word", () => {
+  const callsigns = ["TE4", "Engine 41", "Engine 4", "Old E4", "E42", "Ambulance 4", "E-4"];
+  expect(found("E4", ...callsigns)).toEqual(["E-4", "E42", "Old E4", "Engine 4", "Engine 41", "TE4"]);
+});
+
+test("initials of several words find, wherever in the name they begin", () => {
+  expect(found("bc2", "Battalion Chief 2", "North Battalion Chief 2", "Boat 2")).toEqual([
+    "Battalion Chief 2",
+    "North Battalion Chief 2",
+  ]);
+});
+
+test("equal hits come in natural order, whatever order they are held in", () => {
+  expect(found("eng", "Engine 10", "Engine 9", "engine 1")).toEqual(["engine 1", "Engine 9", "Engine 10"]);
+});
+
+test("an exact id is as good as an exact callsign", () => {
+  const units = [put("x", 0, 0, { callsign: "E42" }), put("e4", 0, 0, { callsign: "Zulu" })];
+  const hits = search(state([[layerInfo("cfd.units"), units]]), "E4");
+  expect(hits.map((hit) => hit.kind === "feature" && hit.name)).toEqual(["Zulu", "E42"]);
+});
+
 test("a search for a place that looks like coordinates goes there", () => {
   expect(search(EMPTY, "41.88 -87.63")).toEqual([{ kind: "place", lng: -87.63, lat: 41.88 }]);
 });
@@ -71,6 +107,32 @@ test("counts and stale counts are by layer and agency; a tiled layer has none", 
     [null, 0],
   ]);
 });
+
+test("the newest report is the newest unit's of the layers that are on; what else is held does not report", () => {
+  const at = (id: string, observed_at: number) => ({ ...put(id), observed_at });
+  const it = state([
+    [layerInfo("cfd.units"), [at("E1", NOW - 61_000), at("E2", NOW - 4000)]],
+    [layerInfo("cpd.units"), [at("P1", NOW - 90_000)]],
+    [layerInfo("cpd.boats"), [at("B1", NOW)]],
+    [layerInfo("cpd.stations", { kind: "assets" }), [at("S1", NOW)]],
+  ]);
+  const groups = summarize(it, NOW);
+  expect(reportsOf(groups, new Set(["cpd.boats"]))).toEqual({ units: 3, stale: 2, newestAt: NOW - 4000 });
+  expect(reportsOf(groups, new Set(["cfd.units", "cpd.units", "cpd.boats"]))).toBeNull();
+});
+
+test("a layer of units that holds none has no newest report", () => {
+  const groups = summarize(state([[layerInfo("cfd.units"), []]]), NOW);
+  expect(reportsOf(groups, new Set())).toEqual({ units: 0, stale: 0, newestAt: null });
+});
+
+test.each([
+  [0, 0, null],
+  [2005, 4010, null],
+  [2006, 4010, "2,006 of 4,010 units stale"],
+  [4010, 4010, "all 4,010 units stale"],
+  [1, 1, "the only unit is stale"],
+])("%d stale of %d: %s", (stale, units, text) => expect(staleness(stale, units)).toBe(text));
 
 test("the table lists the units in view of the layers that are on", () => {
   const it = state([

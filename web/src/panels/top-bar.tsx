@@ -1,4 +1,4 @@
-// The top bar: which operation, whether it is live, how old the news is, what time it is, and the search.
+// The top bar: which operation, whether the link is live, how old the agencies' news is, what time it is, and the search.
 
 import { age, clockTime, zoneName } from "../format.ts";
 import type { Page } from "../page.ts";
@@ -10,7 +10,10 @@ export function TopBar({ page }: { page: Page }) {
   return (
     <div class="top-bar">
       <Operation page={page} />
-      <LinkState page={page} />
+      <div class="news">
+        <LinkState page={page} />
+        <ReportState page={page} />
+      </div>
       <Clock page={page} />
       <SearchBox page={page} />
       <nav aria-label="Tools">
@@ -72,7 +75,28 @@ function LinkState({ page }: { page: Page }) {
         <span aria-hidden="true">{state === "live" ? "●" : "○"}</span> {word}
       </strong>
       {lag !== null && <span class="number">lag {(lag / 1000).toFixed(1)} s</span>}
-      {silent !== null && <span class="number wide">heard {age(silent)} ago</span>}
+      {silent !== null && <span class="number wide">link heard {age(silent)} ago</span>}
+    </p>
+  );
+}
+
+/** A live link says nothing of those who report: this does, right below it. */
+function ReportState({ page }: { page: Page }) {
+  const reports = page.reports.value;
+  if (reports === null) return null;
+  const { newestAt } = reports;
+  return (
+    <p class="reports">
+      <span class="number">
+        {newestAt === null
+          ? "no units on the picture"
+          : `newest report ${age((page.now.value - newestAt) / 1000)} ago`}
+      </span>
+      {page.staleness.value !== null && (
+        <strong class="warning number">
+          <span aria-hidden="true">⚠</span> {page.staleness.value}
+        </strong>
+      )}
     </p>
   );
 }
