@@ -38,7 +38,8 @@ async def tidy(database: Database, *, history_days: int) -> None:
             text("SELECT pg_try_advisory_xact_lock(:lock)"), {"lock": UPKEEP_LOCK}
         ):
             return
-        await keep_partitions(connection, today=datetime.now(UTC), history_days=history_days)
+        today = (await connection.execute(text("SELECT now()"))).scalar_one()
+        await keep_partitions(connection, today=today, history_days=history_days)
         for statement in PRUNE:
             bound = {"history": timedelta(days=history_days)} if ":history" in statement else {}
             await connection.execute(text(statement), bound)

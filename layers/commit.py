@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -28,6 +28,10 @@ MAX_LIVE_FEATURES = 100_000
 """Features in one layer that streams one by one: each viewer's page holds them all."""
 CHUNK = 1_000
 """Rows in one statement."""
+
+CLOCKS_APART = timedelta(seconds=5)
+"""An expiry so near to the one that the layer implies was implied: it was counted by this machine's clock, the
+time of receipt by the database's."""
 
 Item = tuple[str, object]
 """A JSON pointer and the value found there."""
@@ -97,6 +101,8 @@ class Push:
     removals: Sequence[FeatureId] = ()
     count: int = 0
     lenient: bool = False
+    alone: bool = False
+    """Not to be grouped with others: it may be long."""
     rejections: list[Rejection] = field(default_factory=list)
     idempotency: Idempotency | None = None
     done: asyncio.Future[Receipt] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
@@ -142,10 +148,9 @@ def admit(feature: object, layer: Layer, now: datetime, pointer: str, *, id: str
 
 def rejection_of(feature: object, error: LayersError) -> Rejection:
     """What the receipt says of a feature that was refused."""
-    id = feature.get("id") if isinstance(feature, dict) else None
-    return Rejection(
-        error.pointer, error.code, error.detail, str(id)[:128] if isinstance(id, str | int) else None
-    )
+    # The database keeps no NUL in text, and a receipt is kept.
+    pointer, detail = (text.replace("\0", "\N{SYMBOL FOR NULL}") for text in (error.pointer, error.detail))
+    return Rejection(pointer, error.code, detail, _id_of(feature))
 
 
 async def write(raw: asyncpg.Connection, group: Sequence[Push]) -> list[Receipt | LayersError]:
@@ -178,9 +183,6 @@ async def write(raw: asyncpg.Connection, group: Sequence[Push]) -> list[Receipt 
             await _remember(raw, push, push.idempotency, receipt)
         receipts.append(receipt)
     return receipts
-
-
-_Take = Callable[..., Awaitable[list[FeatureId]]]
 
 
 class _Writer:
@@ -218,11 +220,11 @@ class _Writer:
             case Mode.PUT:
                 await self._put(push.chunks, tally)
             case Mode.REPLACE:
-                await self._replace(push.chunks, tally)
+                await self._replace(push, tally)
             case Mode.PATCH:
                 return await self._patch(push, tally)
         if push.removals:
-            await self._gone(store.remove, push.removals, tally)
+            await self._gone(push.removals, tally)
         return tally
 
     async def _put(self, chunks: Iterable[Sequence[Edit]], tally: Tally) -> None:
@@ -237,17 +239,24 @@ class _Writer:
                     self._rounds.append({})
                 self._rounds[turn][edit.id] = (edit, tally)
 
-    async def _replace(self, chunks: Iterable[Sequence[Edit]], tally: Tally) -> None:
-        named: list[FeatureId] = []
-        for chunk in chunks:
+    async def _replace(self, push: Push, tally: Tally) -> None:
+        """Put what *push* holds; what it does not name is gone. A feature that was refused was named all the same."""
+        named = [FeatureId(rejection.id) for rejection in push.rejections if rejection.id is not None]
+        for chunk in push.chunks:
             await self._put([chunk], tally)
             named.extend(edit.id for edit in chunk)
-        await self._gone(store.keep_only, named, tally)
+        await self._gone(named, tally, others=True)
 
-    async def _gone(self, take: _Take, ids: Sequence[FeatureId], tally: Tally) -> None:
+    async def _gone(self, ids: Sequence[FeatureId], tally: Tally, *, others: bool = False) -> None:
         await self.flush()
-        gone = await take(
-            self._raw, self._layer.id, ids, revision=self._revision, now=self._now, actor=self._actor
+        gone = await store.remove(
+            self._raw,
+            self._layer.id,
+            ids,
+            revision=self._revision,
+            now=self._now,
+            actor=self._actor,
+            others=others,
         )
         if gone:
             tally.took(self._revision + 1, self._revision + len(gone))
@@ -258,6 +267,7 @@ class _Writer:
     async def _patch(self, push: Push, tally: Tally) -> Tally | PushRejected:
         """Merge under the lock, in a savepoint: a refusal undoes this push alone."""
         await self.flush()
+        push.rejections.clear()  # A push that is written again, alone, is judged anew.
         before = (self._revision, self.growth)
         try:
             async with self._raw.transaction():
@@ -274,14 +284,10 @@ class _Writer:
     async def _merged(self, items: Sequence[Item], rejections: list[Rejection]) -> list[Edit]:
         ids = [id for _, patch in items if (id := _id_of(patch)) is not None]
         known = await store.read_for_merge(self._raw, self._layer.id, ids)
-        edits = []
-        for pointer, patch in items:
-            try:
-                merged = _merge(pointer, patch, known, self._layer)
-                edits.append(admit(merged, self._layer, self._now, pointer))
-            except LayersError as error:
-                rejections.append(rejection_of(patch, error))
-        return edits
+        if self._layer.kind == "units":
+            return _merge_all(items, known, self._layer, self._now, rejections)
+        # Shapes cost milliseconds each: not on the loop that streams.
+        return await asyncio.to_thread(_merge_all, items, known, self._layer, self._now, rejections)
 
     async def flush(self) -> None:
         """Write what has gathered."""
@@ -327,6 +333,48 @@ def _distinct(items: Sequence[Item]) -> Iterator[list[Item]]:
         yield run
 
 
+def _merge_all(
+    items: Sequence[Item],
+    known: dict[FeatureId, store.Known],
+    layer: Layer,
+    now: datetime,
+    rejections: list[Rejection],
+) -> list[Edit]:
+    edits = []
+    for pointer, patch in items:
+        try:
+            edits.append(_merge_one(pointer, patch, known, layer, now))
+        except LayersError as error:
+            rejections.append(rejection_of(patch, error))
+    return edits
+
+
+def _merge_one(
+    pointer: str, patch: object, known: dict[FeatureId, store.Known], layer: Layer, now: datetime
+) -> Edit:
+    merged = _merge(pointer, patch, known, layer)
+    assert isinstance(patch, dict), "merged"
+    if _moves_ground(patch):
+        return admit(merged, layer, now, pointer)
+    # The ground is as it was: so are its hexes, which are dear, and what was said of its quality.
+    before = known[admission.feature_id(patch["id"], "")]
+    edit = admission.admit(merged, layer, now, pointer)._replace(coverage=before.ranges)
+    quality = json.loads(before.properties).get("quality")
+    if quality is None:
+        return edit
+    return edit._replace(properties=json.dumps(json.loads(edit.properties) | {"quality": quality}))
+
+
+def _moves_ground(patch: JsonObject) -> bool:
+    properties = patch.get("properties")
+    return (
+        "geometry" in patch
+        or properties is None
+        or not isinstance(properties, dict)
+        or "reach_m" in properties
+    )
+
+
 def _merge(pointer: str, patch: object, known: dict[FeatureId, store.Known], layer: Layer) -> object:
     if not isinstance(patch, dict) or "id" not in patch:
         raise InvalidFeature("Expected a Feature with an “id”.", pointer=pointer, code="feature.id")
@@ -343,7 +391,7 @@ def _as_geojson(id: FeatureId, known: store.Known, layer: Layer) -> JsonObject:
     times = {"observed_at": known.observed_at.isoformat()}
     lifetime = layer.rules.expire_after_s
     implied = None if lifetime is None else known.observed_at + timedelta(seconds=lifetime)
-    if known.expires_at is not None and known.expires_at != implied:
+    if known.expires_at is not None and (implied is None or abs(known.expires_at - implied) > CLOCKS_APART):
         times["expires_at"] = known.expires_at.isoformat()
     geometry = None if known.geometry is None else json.loads(known.geometry)
     properties = json.loads(known.properties) | times

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -166,8 +165,3 @@ async def migrate(url: str) -> None:
             await connection.run_sync(_upgrade)
     finally:
         await database.dispose()
-
-
-def migrate_now(url: str) -> None:
-    """`migrate` for callers without an event loop."""
-    asyncio.run(migrate(url))

@@ -24,8 +24,8 @@ COVERING = frozenset({"assets", "coverage"})
 """Kinds whose features' hexes are stored at write. Units cover ground too, but move: theirs are made when asked for."""
 ANALYSED = COVERING | {"units"}
 """Kinds whose features can cover ground."""
-MAX_STORED_CELLS = 10_000_000
-"""Cells that one feature may cover: a fill of some 0.2 s. About a million km² at resolution 9."""
+MAX_STORED_CELLS = 1_000_000
+"""Cells that one feature may cover: a fill of some 20 ms. About a hundred thousand km² at resolution 9."""
 MAX_AREA_CELLS = 5_000_000
 """Cells of the area of one analysis: half a million km² at resolution 9."""
 

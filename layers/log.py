@@ -211,9 +211,11 @@ class Doorbell:
 async def keep_partitions(connection: AsyncConnection, *, today: datetime, history_days: int) -> None:
     """Make the log's partitions for *today* and the three days after; drop those older than *history_days*.
 
-    The default partition catches what has none, so a missed run loses nothing.
+    The default partition catches what has none, so a missed run loses nothing. Age is counted from when the
+    newest feed was heard, if that is before *today*: a clock that has gone wrong drops nothing.
     """
     raw = await driver(connection)
+    await raw.execute("SET LOCAL lock_timeout = '5s'")
     midnight = today.replace(hour=0, minute=0, second=0, microsecond=0)
     names = {row["relname"] for row in await raw.fetch(_PARTITIONS)}
     for ahead in range(4):
@@ -221,7 +223,8 @@ async def keep_partitions(connection: AsyncConnection, *, today: datetime, histo
         name = f"change_{start:%Y%m%d}"
         if name not in names:
             await _add_partition(raw, name, start, start + timedelta(days=1))
-    oldest = f"change_{midnight - timedelta(days=history_days):%Y%m%d}"
+    heard = await raw.fetchval("SELECT max(heard_at) FROM layer")
+    oldest = f"change_{min(midnight, heard or midnight) - timedelta(days=history_days):%Y%m%d}"
     for name in names:
         if name.removeprefix("change_").isdigit() and name < oldest:
             await raw.execute(f"DROP TABLE {name}")
@@ -236,7 +239,6 @@ WHERE inhparent = 'change'::regclass
 async def _add_partition(raw: asyncpg.Connection, name: str, start: datetime, end: datetime) -> None:
     # A partition cannot be attached over rows that the default one holds for its day: they move first, and
     # nothing may join them meanwhile. Writers wait for the moment that this takes.
-    await raw.execute("SET LOCAL lock_timeout = '5s'")
     await raw.execute("LOCK TABLE change_other IN ACCESS EXCLUSIVE MODE")
     await raw.execute(f"CREATE TABLE {name} (LIKE change INCLUDING DEFAULTS INCLUDING CONSTRAINTS)")
     await raw.execute(

@@ -31,6 +31,8 @@ MAX_WAITING = 20_000
 """Features waiting for one layer's lock in this process; beyond that a push is told to come back."""
 GROUP = 2_000
 """Features written in one transaction, more only if a single push brings them."""
+CAUSED_BY_A_PUSH = (LayersError, asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, ValueError)
+"""Faults that say something of one push; ValueError: a spool that was closed because its sender left."""
 RING_AFTER_S = 0.02
 """How long the doorbell gathers commits before it rings once for all."""
 
@@ -102,8 +104,8 @@ class Publisher:
             _refuse(push, allow_empty)
             push.idempotency = seal()
             push.chunks = _Spooled(spool)
-            await self._commit([push])
-            return await push.done
+            push.alone = True
+            return await self._queue(push)
 
     async def remove(self, viewer: Viewer, layer: Layer, ids: Sequence[FeatureId]) -> Receipt:
         """Take features away. Raises `NotFound` when a single one is asked for that is not there."""
@@ -121,7 +123,9 @@ class Publisher:
         gone = 0
         for row in due:
             async with self._database.writing() as raw:
-                locked = await store.lock(raw, row["id"])
+                locked = await store.lock_if_free(raw, row["id"])
+                if locked is None:
+                    continue  # Somebody writes there, perhaps for long; the next sweep comes soon.
                 gone += len(await store.expire(raw, row["id"], revision=locked.revision, now=locked.now))
         if gone:
             self._ring_soon()
@@ -137,7 +141,7 @@ class Publisher:
         if lane is None:
             lane = self._lanes[push.layer.id] = deque()
             self._start(self._drain(push.layer.id, lane))
-        elif sum(waiting.count for waiting in lane) > MAX_WAITING:
+        elif sum(min(waiting.count, GROUP) for waiting in lane) + push.count > MAX_WAITING:
             raise Unavailable(
                 f"“{push.layer.name}” has too much waiting to be written; try again in a second.",
                 code="layer.busy",
@@ -151,35 +155,41 @@ class Publisher:
         task.add_done_callback(self._tasks.discard)
 
     async def _drain(self, key: LayerId, lane: deque[Push]) -> None:
-        await asyncio.sleep(0)  # Let pushes that are ready in this turn of the loop join the first group.
-        while lane:
-            group = [lane.popleft()]
-            size = group[0].count
-            while lane and size + lane[0].count <= GROUP:
-                size += lane[0].count
-                group.append(lane.popleft())
-            await self._commit(group)
-        del self._lanes[key]
+        try:
+            await asyncio.sleep(0)  # Let pushes that are ready in this turn of the loop join the first group.
+            while lane:
+                if group := _next_group(lane):
+                    await self._commit(group)
+        finally:
+            del self._lanes[key]
+            for push in lane:
+                push.settle(
+                    Unavailable("The service is stopping; nothing of this was stored. Send it again.")
+                )
 
     async def _commit(self, group: list[Push]) -> None:
-        """Write *group* in one transaction; if that fails, each push alone, so that one cannot spoil the others."""
-        outcomes: list[Receipt | LayersError]
+        """Write *group* in one transaction. What one push has caused is its own: then each is written alone.
+
+        A fault of the database is told to all and not tried again here: it may have struck after the commit.
+        """
         try:
             async with self._database.writing() as raw:
                 outcomes = await write(raw, group)
-        except BaseException as error:
-            if len(group) == 1 or not isinstance(error, Exception):
-                for push in group:
-                    push.settle(error)
-                if not isinstance(error, Exception):
-                    raise
+        except CAUSED_BY_A_PUSH as error:
+            if len(group) == 1:
+                group[0].settle(error)
                 return
             for push in group:
                 await self._commit([push])
-            return
-        for push, outcome in zip(group, outcomes, strict=True):
-            push.settle(outcome)
-        self._ring_soon()
+        except BaseException as error:
+            for push in group:
+                push.settle(error)
+            if not isinstance(error, Exception):
+                raise
+        else:
+            for push, outcome in zip(group, outcomes, strict=True):
+                push.settle(outcome)
+            self._ring_soon()
 
     def _ring_soon(self) -> None:
         if not self._ringing:
@@ -194,6 +204,18 @@ class Publisher:
                 await log.ring(connection)
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
             pass  # The poll of every reader finds the change within its second.
+
+
+def _next_group(lane: deque[Push]) -> list[Push]:
+    """What is written next: pushes in order, up to `GROUP` features; those that nobody waits for are dropped."""
+    group: list[Push] = []
+    size = 0
+    while lane and (not group or (size + lane[0].count <= GROUP and not (lane[0].alone or group[0].alone))):
+        push = lane.popleft()
+        if not push.done.cancelled():
+            size += push.count
+            group.append(push)
+    return group
 
 
 class _Spooled(Iterable[Sequence[Edit]]):
@@ -220,6 +242,10 @@ def authorise(viewer: Viewer, layer: Layer) -> None:
 def _refuse(push: Push, allow_empty: bool) -> None:
     if push.rejections and not push.lenient:
         raise PushRejected(push.rejections, push.count)
+    if push.mode is Mode.REPLACE and any(rejection.id is None for rejection in push.rejections):
+        raise PushRejected(
+            push.rejections, push.count
+        )  # Who is refused must be known, or it would be taken away.
     if push.mode is Mode.REPLACE and push.count == len(push.rejections) and not allow_empty:
         raise Invalid(
             "The set is empty, so everything would be gone. If that is meant, add ?allow_empty=true.",

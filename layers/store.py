@@ -53,17 +53,18 @@ class Known(NamedTuple):
     properties: str
     observed_at: datetime
     expires_at: datetime | None
+    ranges: bytes | None
+    """Its packed hexes, where they are stored."""
+
+
+LOCK = """
+SELECT epoch, revision, features, clock_timestamp() AS now FROM layer WHERE id = $1 FOR NO KEY UPDATE
+"""
 
 
 async def lock(raw: asyncpg.Connection, layer: LayerId) -> Locked:
     """Lock *layer* until the transaction ends; a second transaction waits here."""
-    row = await raw.fetchrow(
-        """
-        SELECT epoch, revision, features, clock_timestamp() AS now FROM layer WHERE id = $1
-        FOR NO KEY UPDATE
-        """,
-        layer,
-    )
+    row = await raw.fetchrow(LOCK, layer)
     assert row is not None, "layers are never deleted"
     return Locked(*row)
 
@@ -74,13 +75,20 @@ async def read_for_merge(
     """The features named by *ids* as they stand under the lock; those that are not there are left out."""
     rows = await raw.fetch(
         """
-        SELECT id, ST_AsGeoJSON(geometry, 7, 0) AS geometry, properties::text, observed_at, expires_at
-        FROM feature WHERE layer_id = $1 AND id = ANY($2::text[])
+        SELECT id, ST_AsGeoJSON(geometry, 7, 0) AS geometry, properties::text, observed_at, expires_at, ranges
+        FROM feature LEFT JOIN coverage ON coverage.layer_id = $1 AND coverage.feature_id = feature.id
+        WHERE feature.layer_id = $1 AND id = ANY($2::text[])
         """,
         layer,
         list(ids),
     )
     return {row["id"]: Known(*row[1:]) for row in rows}
+
+
+async def lock_if_free(raw: asyncpg.Connection, layer: LayerId) -> Locked | None:
+    """`lock`, or None where it would have to wait."""
+    row = await raw.fetchrow(f"{LOCK} SKIP LOCKED", layer)
+    return None if row is None else Locked(*row)
 
 
 _PUT = """
@@ -92,12 +100,15 @@ WITH input AS MATERIALIZED (
                 $8::bytea[]) WITH ORDINALITY
          AS t(id, ewkb, cell, properties, observed_at, expires_at, coverage, position)
 ), judged AS MATERIALIZED (
-    SELECT input.*,
+    SELECT input.id, input.geometry, input.cell, input.properties, input.expires_at, coverage, position,
+        -- A time that is not stated is now, but never before one that a publisher's fast clock has stated.
+        CASE WHEN stated THEN input.observed_at ELSE greatest(input.observed_at, feature.observed_at) END
+            AS observed_at,
         CASE
             WHEN feature.id IS NULL AND
                  (input.expires_at <= $9 OR input.stated AND input.observed_at <= tombstone.gone_at) THEN 'late'
             WHEN feature.id IS NULL THEN 'created'
-            WHEN input.observed_at < feature.observed_at THEN 'late'
+            WHEN input.stated AND input.observed_at < feature.observed_at THEN 'late'
             WHEN (CASE WHEN input.stated
                        THEN input.observed_at = feature.observed_at
                             AND input.expires_at IS NOT DISTINCT FROM feature.expires_at
@@ -205,7 +216,8 @@ WITH doomed AS MATERIALIZED (
     DELETE FROM coverage USING doomed WHERE coverage.layer_id = $1 AND coverage.feature_id = doomed.id
 ), buried AS (
     INSERT INTO tombstone (layer_id, feature_id, gone_at)
-    SELECT $1, id, $3 FROM doomed WHERE $5 <> 'expired'
+    -- What was deleted is gone from now on; what expired, only in the state that was known.
+    SELECT $1, id, CASE WHEN $5 = 'expired' THEN observed_at ELSE $3 END FROM doomed
     ON CONFLICT (layer_id, feature_id) DO UPDATE SET gone_at = excluded.gone_at
 ), logged AS (
     INSERT INTO change (layer_id, revision, received_at, feature_id, op, why, geometry, properties,
@@ -234,23 +246,14 @@ async def remove(
     revision: int,
     now: datetime,
     actor: str,
+    others: bool = False,
 ) -> list[FeatureId]:
-    """Take the features named by *ids* away; each that was there takes a revision. Returns those."""
-    rows = await raw.fetch(GONE_NAMED, layer, list(ids), now, revision, Why.DELETED, actor)
-    return [row["id"] for row in rows]
+    """Take away the features that *ids* names, or all *others*; each that was there takes a revision.
 
-
-async def keep_only(
-    raw: asyncpg.Connection,
-    layer: LayerId,
-    ids: Iterable[FeatureId],
-    *,
-    revision: int,
-    now: datetime,
-    actor: str,
-) -> list[FeatureId]:
-    """Take away every feature that *ids* does not name. Returns those that went."""
-    rows = await raw.fetch(GONE_UNNAMED, layer, list(ids), now, revision, Why.REPLACED, actor)
+    Returns those that went.
+    """
+    statement, why = (GONE_UNNAMED, Why.REPLACED) if others else (GONE_NAMED, Why.DELETED)
+    rows = await raw.fetch(statement, layer, list(ids), now, revision, why, actor)
     return [row["id"] for row in rows]
 
 

@@ -101,6 +101,36 @@ async def test_random_small_boxes_miss_no_point_at_a_cell_border(db: Database, a
             assert {feature.id for feature in found} == {f.id for f in known if inside(f, bbox)}
 
 
+async def test_boxes_at_the_edge_of_the_world_miss_no_point(db: Database) -> None:
+    random_ = random.Random(11)
+    layer, owner = await make_layer(db, "cfd.edge", kind="assets")
+    places = [
+        (random_.choice([-1, 1]) * random_.uniform(179.9, 180), random_.uniform(-89, 89)) for _ in range(60)
+    ]
+    places += [
+        (random_.uniform(-180, 180), random_.choice([-1, 1]) * random_.uniform(89.7, 90)) for _ in range(60)
+    ]
+    features = [
+        unit(f"P{number}") | {"geometry": {"type": "Point", "coordinates": place}}
+        for number, place in enumerate(places)
+    ]
+    publisher = Publisher(db)
+    await publisher.push(owner, layer, items(*features))
+    await publisher.close()
+    known = await everything(db, layer)
+    async with db.connect() as connection:
+        for lng, lat in places:
+            side = random_.choice([0.002, 0.02])
+            bbox = (
+                max(lng - side, -180.0),
+                max(lat - side, -90.0),
+                min(lng + side, 180.0),
+                min(lat + side, 90.0),
+            )
+            found = await query.read_page(connection, layer.id, bbox=bbox, limit=1000)
+            assert {feature.id for feature in found} == {f.id for f in known if inside(f, bbox)}
+
+
 async def test_pages_add_up_to_the_whole(db: Database, assets: Layer) -> None:
     seen: list[str] = []
     async with db.connect() as connection:

@@ -83,6 +83,9 @@ async def test_partitions_take_over_from_the_default_without_losing_a_row(db: Da
         assert await connection.scalar(text("SELECT count(*) FROM change_other")) == 0
         assert len(await log.read_after(connection, layer.id, 0)) == 2
         await log.keep_partitions(connection, today=now + timedelta(days=32), history_days=30)
+        assert len(await log.read_after(connection, layer.id, 0)) == 2, "a wrong clock drops nothing"
+        await connection.execute(text("UPDATE layer SET heard_at = heard_at + interval '32 days'"))
+        await log.keep_partitions(connection, today=now + timedelta(days=32), history_days=30)
         assert len(await log.read_after(connection, layer.id, 2)) == 0
         with pytest.raises(LogTruncated):
             await log.read_after(connection, layer.id, 0)
