@@ -161,13 +161,12 @@ def cells_of(boxes: list[BBox]) -> list[int] | None:
     for west, south, east, north in boxes:
         if (east - west) * (north - south) > 2.0:
             return None  # About 25,000 km² at the equator, and no fewer cells elsewhere than the limit.
+        if max(-south, north) > 89.0:
+            return None  # Around a pole a straight line between two corners cuts across cells; few things are there.
         low, high = max(south - margin, -90.0), min(north + margin, 90.0)
         left, right = max(west - margin, -180.0), min(east + margin, 180.0)
         shape = h3.LatLngPoly([(low, left), (low, right), (high, right), (high, left)])
         cells.update(h3.h3shape_to_cells_experimental(shape, POINT_RESOLUTION, contain="overlap"))
-        for pole in (-90.0, 90.0):
-            if min(abs(low - pole), abs(high - pole)) < 0.1:  # where a straight line between corners is none
-                cells.update(h3.grid_disk(h3.latlng_to_cell(pole, 0.0, POINT_RESOLUTION), 12))
         if len(cells) > MAX_CELLS:
             return None
     return list(cells)

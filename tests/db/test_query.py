@@ -111,7 +111,7 @@ async def test_boxes_at_the_edge_of_the_world_miss_no_point(db: Database) -> Non
         (random_.uniform(-180, 180), random_.choice([-1, 1]) * random_.uniform(89.7, 90)) for _ in range(60)
     ]
     features = [
-        unit(f"P{number}") | {"geometry": {"type": "Point", "coordinates": place}}
+        unit(f"P{number}") | {"geometry": {"type": "Point", "coordinates": list(place)}}
         for number, place in enumerate(places)
     ]
     publisher = Publisher(db)
