@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -155,7 +156,9 @@ def _area(body: dict[str, Any]) -> dict[str, Any]:
         if set(area) != {"layer", "id"} or not all(type(value) is str for value in area.values()):
             detail = "An area by name has a layer and an id, both text, and nothing else."
             raise Invalid(detail, pointer="/area", code="coverage.area")
-    elif area.get("type") not in AREAL:
+        if "\0" in area["id"]:
+            raise Invalid("An id holds no NUL character.", pointer="/area/id", code="coverage.area")
+    elif type(kind := area.get("type")) is not str or kind not in AREAL:
         detail = "The area is a Polygon or a MultiPolygon."
         raise Invalid(detail, pointer="/area/type" if "type" in area else "/area", code="coverage.area")
     return area
@@ -193,13 +196,19 @@ def _where(value: object) -> Where:
             detail = f"Expected an array of 1 to {MAX_WHERE_VALUES} values that are allowed."
             raise Invalid(detail, pointer=at, code="coverage.where")
         if "\0" in name or not all(_is_scalar(each) for each in allowed):
-            detail = "A value is text, a number, true, false or null, and holds no NUL."
+            detail = "A value is text without NUL, a finite number, true, false or null."
             raise Invalid(detail, pointer=at, code="coverage.where")
     return value
 
 
 def _is_scalar(value: object) -> bool:
-    return value is None or type(value) in (bool, int, float) or (type(value) is str and "\0" not in value)
+    match value:
+        case float():
+            return math.isfinite(value)
+        case str():
+            return "\0" not in value
+        case _:
+            return value is None or isinstance(value, int)
 
 
 def _escaped(name: str) -> str:
