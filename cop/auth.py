@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Annotated, cast
 from urllib.parse import urlsplit
 
@@ -15,7 +14,7 @@ from cop.settings import Settings
 from layers.credentials import Standing, identify
 from layers.database import Database
 from layers.directory import Directories, Directory
-from layers.errors import Forbidden, NotFound, Unauthenticated
+from layers.errors import Forbidden, Invalid, NotFound, Unauthenticated
 from layers.model import AgencyId, Layer, Scope, Viewer
 from layers.sharing import may_administer
 
@@ -27,10 +26,14 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 class Access:
     """Who asks, and the directory that their rights are judged by; both read for this request."""
 
-    viewer: Viewer
     directory: Directory
-    expires_at: datetime | None = None
-    prefix: str = ""
+    standing: Standing
+    """What the request's credential is worth."""
+
+    @property
+    def viewer(self) -> Viewer:
+        """Who asks."""
+        return self.standing.viewer
 
     def layer(self, name: str) -> Layer:
         """The layer of that name; `NotFound` if there is none or the viewer gets nothing of it."""
@@ -80,7 +83,10 @@ def origin_allowed(origin: str | None, host: str | None, allowed: tuple[str, ...
     """Whether a browser's page of *origin* may act with a viewer's cookie: our own host, or one that is listed."""
     if origin is None:
         return True  # Not a browser's cross-site request: those always carry it.
-    return origin in allowed or (host is not None and urlsplit(origin).netloc == host)
+    try:
+        return origin in allowed or (host is not None and urlsplit(origin).netloc == host)
+    except ValueError:  # “http://[” is no address
+        return False
 
 
 def database_of(request: Request) -> Database:
@@ -88,8 +94,20 @@ def database_of(request: Request) -> Database:
     return cast("Database", request.app.state.database)
 
 
+def _refuse_nul(request: Request) -> None:
+    if any("\0" in value for value in request.path_params.values()):
+        raise Invalid("The address holds a NUL character.", code="path.nul")
+    for name, value in request.query_params.multi_items():
+        if "\0" in value:
+            raise Invalid(f"The parameter “{name[:40]}” holds a NUL character.", code="query.nul")
+
+
 async def access_of(request: Request) -> Access:
-    """The `Access` of a request. Raises `Unauthenticated`, or `Forbidden` for a forged cross-site write."""
+    """The `Access` of a request. Raises `Unauthenticated`, or `Forbidden` for a forged cross-site write.
+
+    Every address with parameters asks for it, so here the NUL is refused that PostgreSQL has no place for.
+    """
+    _refuse_nul(request)
     settings = cast("Settings", request.app.state.settings)
     directories = cast("Directories", request.app.state.directories)
     by_cookie = "authorization" not in request.headers and COOKIE in request.cookies
@@ -100,7 +118,7 @@ async def access_of(request: Request) -> Access:
     async with database_of(request).connect() as connection:
         standing = await viewer_of(connection, request.headers, request.cookies)
         directory = await directories.at(connection, standing.policy_revision)
-    return Access(standing.viewer, directory, standing.expires_at, standing.prefix)
+    return Access(directory, standing)
 
 
 Accessed = Annotated[Access, Depends(access_of)]

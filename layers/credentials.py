@@ -78,6 +78,7 @@ async def _create(
     scopes: Iterable[Scope],
     expires_at: datetime,
     name: str,
+    parent: int | None = None,
 ) -> str:
     scopes = sorted(set(scopes), key=_RANK.index)
     if not scopes:
@@ -88,6 +89,7 @@ async def _create(
     secret = new_secret(label)
     values = {
         "agency_id": agency_id,
+        "parent_id": parent,
         "kind": kind,
         "name": name,
         "prefix": shown(secret),
@@ -124,17 +126,30 @@ async def create_ticket(
     scopes: Iterable[Scope],
     *,
     name: str = "",
-    lifetime: timedelta = TICKET_LIFETIME,
+    parent: int | None = None,
 ) -> str:
-    """A ticket that opens the page once, for *agency* (a slug) with *scopes*."""
+    """A ticket that opens the page once, for *agency* (a slug) with *scopes*.
+
+    *parent* is the id of the key that asks for it: the ticket, and the session that it opens, end with that key.
+    """
     return await _create(
         connection,
         "ticket",
         agency_id=(await find_agency(connection, agency)).id,
         scopes=scopes,
-        expires_at=datetime.now(UTC) + lifetime,
+        expires_at=datetime.now(UTC) + TICKET_LIFETIME,
         name=name,
+        parent=parent,
     )
+
+
+VALID = """
+    credential.revoked_at IS NULL AND credential.expires_at > clock_timestamp() AND NOT EXISTS (
+        SELECT FROM credential AS parent
+        WHERE parent.id = credential.parent_id
+          AND (parent.revoked_at IS NOT NULL OR parent.expires_at <= clock_timestamp()))
+"""
+"""Neither a row of `credential` nor the key that it was made with is revoked or expired."""
 
 
 async def redeem_ticket(connection: AsyncConnection, ticket: str) -> tuple[str, datetime]:
@@ -144,8 +159,7 @@ async def redeem_ticket(connection: AsyncConnection, ticket: str) -> tuple[str, 
         .where(
             tables.credential.c.hash == hash_of(ticket),
             tables.credential.c.kind == "ticket",
-            tables.credential.c.revoked_at.is_(None),
-            tables.credential.c.expires_at > text("clock_timestamp()"),
+            text(VALID),
         )
         .values(revoked_at=text("clock_timestamp()"))
         .returning(tables.credential)
@@ -156,11 +170,30 @@ async def redeem_ticket(connection: AsyncConnection, ticket: str) -> tuple[str, 
             "This link has been used already or is too old. Ask for a new one.", code="ticket.spent"
         )
     ends_at = datetime.now(UTC) + SESSION_LIFETIME
-    scopes = [Scope(scope) for scope in row.scopes]
+    if row.parent_id is not None:
+        key = select(tables.credential.c.expires_at).where(tables.credential.c.id == row.parent_id)
+        ends_at = min(ends_at, (await connection.execute(key)).scalar_one())
     secret = await _create(
-        connection, "session", agency_id=row.agency_id, scopes=scopes, expires_at=ends_at, name=row.name
+        connection,
+        "session",
+        agency_id=row.agency_id,
+        scopes=[Scope(scope) for scope in row.scopes],
+        expires_at=ends_at,
+        name=row.name,
+        parent=row.parent_id,
     )
     return secret, ends_at
+
+
+async def end_session(connection: AsyncConnection, secret: str) -> None:
+    """End the session of that secret, at once; anything else, a key too, is left alone."""
+    await moved_on(connection)
+    query = update(tables.credential).where(
+        tables.credential.c.hash == hash_of(secret),
+        tables.credential.c.kind == "session",
+        tables.credential.c.revoked_at.is_(None),
+    )
+    await connection.execute(query.values(revoked_at=text("clock_timestamp()")))
 
 
 async def revoke(connection: AsyncConnection, prefix: str, *, agency_id: int | None = None) -> None:
@@ -203,18 +236,19 @@ class Standing:
     viewer: Viewer
     policy_revision: int
     expires_at: datetime | None = None
-    prefix: str = ""
+    id: int | None = None
+    kind: str = ""
+    """`key` or `session`; "" for the public."""
 
 
 IDENTIFY = text(
-    """
-    SELECT policy.revision, credential.agency_id, credential.scopes, credential.prefix, credential.expires_at,
-           agency.slug, agency.host
+    f"""
+    SELECT policy.revision, credential.id, credential.kind, credential.agency_id, credential.scopes,
+           credential.prefix, credential.expires_at, agency.slug, agency.host
     FROM policy
-    LEFT JOIN credential ON credential.hash = :hash AND credential.kind IN ('key', 'session')
-        AND credential.revoked_at IS NULL AND credential.expires_at > clock_timestamp()
+    LEFT JOIN credential ON credential.hash = :hash AND credential.kind IN ('key', 'session') AND {VALID}
     LEFT JOIN agency ON agency.id = credential.agency_id
-    """
+    """  # noqa: S608 - of a constant only
 )
 
 
@@ -229,16 +263,13 @@ async def identify(connection: AsyncConnection, secret: str | None) -> Standing:
         raise Unauthenticated("This key is not valid.")
     scopes = with_implied(Scope(scope) for scope in row.scopes)
     viewer = Viewer(AgencyId(row.agency_id), scopes, f"{row.slug}:{row.prefix}", row.host)
-    return Standing(viewer, row.revision, row.expires_at, row.prefix)
+    return Standing(viewer, row.revision, row.expires_at, row.id, row.kind)
 
 
 async def still_valid(connection: AsyncConnection, hashes: Collection[bytes]) -> set[bytes]:
-    """Those of these credentials (SHA-256 of the secret) that are neither revoked nor expired."""
+    """Those of these credentials (SHA-256 of the secret) that are valid now."""
     rows = await (await driver(connection)).fetch(
-        """
-        SELECT hash FROM credential
-        WHERE hash = ANY($1::bytea[]) AND revoked_at IS NULL AND expires_at > clock_timestamp()
-        """,
+        f"SELECT hash FROM credential WHERE hash = ANY($1::bytea[]) AND {VALID}",  # noqa: S608 - of a constant only
         list(hashes),
     )
     return {row["hash"] for row in rows}

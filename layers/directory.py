@@ -74,9 +74,9 @@ class Directory:
                 return agency
         raise NotFound("agency", slug)
 
-    def operation_named(self, slug: str) -> Operation:
-        """The operation of that slug; `NotFound` if there is none."""
-        for operation in self.operations.values():
+    def operation_for(self, viewer: Viewer, slug: str) -> Operation:
+        """The operation of that slug if the viewer sees something of it; `NotFound` if not or if there is none."""
+        for operation in self.operations_for(viewer):
             if operation.slug == slug:
                 return operation
         raise NotFound("operation", slug)
@@ -207,6 +207,8 @@ async def add_agency(
     connection: AsyncConnection, slug: str, *, name: str = "", color: str = "#4d4d4d", host: bool = False
 ) -> Agency:
     """Add an agency. The first one, or one added with *host*, runs the deployment and may add others."""
+    if slug in (EVERYONE, PUBLIC_AUDIENCE):
+        raise Invalid(f"“{slug}” is an audience of layers, so no agency is called so.", code="agency.slug")
     if not COLOR.fullmatch(color.lower()):
         raise Invalid(f"“{color[:20]}” is no colour: expected #rrggbb.", code="agency.color")
     await moved_on(connection)
@@ -374,10 +376,12 @@ def fits(operation: Status, layer: Status, kind: str) -> bool:
 
 
 async def undraw(connection: AsyncConnection, operation: str, layer: str) -> None:
-    """Take *layer* out of *operation*."""
+    """Take *layer* out of *operation*. `NotFound` if it is not in there, or if there is no such layer."""
     await moved_on(connection)
+    named = select(tables.layer.c.id).where(tables.layer.c.name == layer).scalar_subquery()
     query = delete(tables.operation_layer).where(
         tables.operation_layer.c.operation_id == (await _operation(connection, operation)).id,
-        tables.operation_layer.c.layer_id == (await _layer(connection, layer)).id,
+        tables.operation_layer.c.layer_id == named,
     )
-    await connection.execute(query)
+    if (await connection.execute(query)).rowcount == 0:
+        raise NotFound("layer", layer)

@@ -112,6 +112,12 @@ credential = Table(
     metadata,
     Column("id", Integer, Identity(), primary_key=True),
     Column("agency_id", Integer, ForeignKey("agency.id"), nullable=False),
+    Column(
+        "parent_id",
+        Integer,
+        ForeignKey("credential.id"),
+        comment="the key that a ticket was asked for with, also of its session: they end with it",
+    ),
     Column("kind", Text, nullable=False, comment="key, ticket or session"),
     Column("name", Text, nullable=False),
     Column("prefix", Text, nullable=False, comment="what may be shown of the secret"),

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 from fastapi import APIRouter, Request, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from cop.api.requests import check_query
+from cop.api.requests import Text, check_query, form_body, read_form
 from cop.api.shapes import json_answer
 from cop.auth import Access, Accessed, Databased
 from layers import credentials, directory
+from layers.database import Database
 from layers.model import Agency, Operation, Scope, Status
 from layers.sharing import may_add_agency
 
@@ -22,9 +25,9 @@ class NewAgency(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    id: str
-    name: Annotated[str, Field(max_length=200)] = ""
-    color: str = "#4d4d4d"
+    id: Text
+    name: Annotated[Text, Field(max_length=200)] = ""
+    color: Text = "#4d4d4d"
 
 
 class NewOperation(BaseModel):
@@ -32,9 +35,9 @@ class NewOperation(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    id: str
-    agency: str
-    title: Annotated[str, Field(max_length=200)] = ""
+    id: Text
+    agency: Text
+    title: Annotated[Text, Field(max_length=200)] = ""
     status: Status = Status.ACTUAL
 
 
@@ -45,10 +48,10 @@ class NewKey(BaseModel):
         extra="forbid", json_schema_extra={"example": {"agency": "cfd", "scopes": ["publish"]}}
     )
 
-    agency: str
+    agency: Text
     scopes: Annotated[list[Scope], Field(min_length=1, max_length=4)]
     expires_at: AwareDatetime | None = None
-    name: Annotated[str, Field(max_length=200)] = ""
+    name: Annotated[Text, Field(max_length=200)] = ""
 
 
 @router.get("/agencies")
@@ -64,11 +67,12 @@ async def get_agencies(request: Request, access: Accessed) -> Response:
     return json_answer({"agencies": agencies})
 
 
-@router.post("/agencies", status_code=201)
-async def post_agency(new: NewAgency, access: Accessed, database: Databased) -> Response:
+@router.post("/agencies", status_code=201, openapi_extra=form_body(NewAgency))
+async def post_agency(request: Request, access: Accessed, database: Databased) -> Response:
     """Add an agency; an administrator of the agency that runs this deployment may."""
     if not may_add_agency(access.viewer):
         access.refuse("This needs the scope “admin” of the agency that runs this deployment.")
+    new = await read_form(request, NewAgency)
     async with database.begin() as connection:
         agency = await directory.add_agency(connection, new.id, name=new.name, color=new.color)
     return json_answer(agency_body(agency), 201)
@@ -82,9 +86,11 @@ async def get_operations(request: Request, access: Accessed) -> Response:
     return json_answer({"operations": [operation_body(operation, access) for operation in found]})
 
 
-@router.post("/operations", status_code=201)
-async def post_operation(new: NewOperation, access: Accessed, database: Databased) -> Response:
+@router.post("/operations", status_code=201, openapi_extra=form_body(NewOperation))
+async def post_operation(request: Request, access: Accessed, database: Databased) -> Response:
     """Add an operation of your agency."""
+    access.require(Scope.ADMIN)
+    new = await read_form(request, NewOperation)
     access.require_admin(access.directory.agency_named(new.agency).id)
     async with database.begin() as connection:
         operation = await directory.add_operation(
@@ -96,24 +102,22 @@ async def post_operation(new: NewOperation, access: Accessed, database: Database
 @router.put("/operations/{operation}/layers/{layer}", status_code=204)
 async def put_drawn(operation: str, layer: str, access: Accessed, database: Databased) -> Response:
     """Draw a layer that you see into an operation of your agency. Who sees it there is its own sharing."""
-    _require_drawing(access, operation, layer)
-    async with database.begin() as connection:
-        await directory.draw(connection, operation, layer)
-    return Response(status_code=204)
+    _require_drawing(access, operation)
+    return await changed(database, directory.draw, operation, access.layer(layer).name)
 
 
 @router.delete("/operations/{operation}/layers/{layer}", status_code=204)
 async def delete_drawn(operation: str, layer: str, access: Accessed, database: Databased) -> Response:
-    """Take a layer out of an operation."""
-    _require_drawing(access, operation, layer)
-    async with database.begin() as connection:
-        await directory.undraw(connection, operation, layer)
-    return Response(status_code=204)
+    """Take a layer out of an operation of your agency, even one that you no longer see."""
+    _require_drawing(access, operation)
+    return await changed(database, directory.undraw, operation, layer)
 
 
-@router.post("/keys", status_code=201)
-async def post_key(new: NewKey, access: Accessed, database: Databased) -> Response:
+@router.post("/keys", status_code=201, openapi_extra=form_body(NewKey))
+async def post_key(request: Request, access: Accessed, database: Databased) -> Response:
     """Make a key for your agency. The answer shows it, and nothing ever shows it again."""
+    access.require(Scope.ADMIN)
+    new = await read_form(request, NewKey)
     access.require_admin(access.directory.agency_named(new.agency).id)
     async with database.begin() as connection:
         key = await credentials.create_key(
@@ -125,17 +129,26 @@ async def post_key(new: NewKey, access: Accessed, database: Databased) -> Respon
 @router.delete("/keys/{prefix}", status_code=204)
 async def delete_key(prefix: str, access: Accessed, database: Databased) -> Response:
     """Revoke a key of your agency, named by what may be shown of it. It stops working at once."""
-    agency = access.viewer.agency
-    if agency is None or Scope.ADMIN not in access.viewer.scopes:
-        access.refuse("This needs the scope “admin”.")
+    access.require(Scope.ADMIN)
     async with database.begin() as connection:
-        await credentials.revoke(connection, prefix, agency_id=agency)
+        await credentials.revoke(connection, prefix, agency_id=access.viewer.agency)
     return Response(status_code=204)
 
 
-def _require_drawing(access: Access, operation: str, layer: str) -> None:
-    access.require_admin(access.directory.operation_named(operation).agency)
-    access.layer(layer)
+def _require_drawing(access: Access, operation: str) -> None:
+    access.require_admin(access.directory.operation_for(access.viewer, operation).agency)
+
+
+async def changed(
+    database: Database,
+    change: Callable[[AsyncConnection, str, str], Awaitable[None]],
+    name: str,
+    other: str,
+) -> Response:
+    """The answer once a *change* of the directory, which takes two names, is committed."""
+    async with database.begin() as connection:
+        await change(connection, name, other)
+    return Response(status_code=204)
 
 
 def agency_body(agency: Agency) -> dict[str, object]:

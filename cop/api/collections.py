@@ -8,11 +8,12 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from cop.api.requests import check_query
+from cop.api.admin import changed
+from cop.api.requests import Text, check_query, form_body, read_form
 from cop.api.shapes import collection_body, json_answer, link
 from cop.auth import Access, Accessed, Databased
 from layers import directory
-from layers.model import BBox, Layer, LayerRules, Status, Stream
+from layers.model import BBox, Layer, LayerRules, Scope, Status, Stream
 from layers.query import read_head, read_layer_heads
 
 router = APIRouter(tags=["layers"])
@@ -31,10 +32,10 @@ class NewLayer(BaseModel):
         },
     )
 
-    id: Annotated[str, Field(max_length=65)]
-    kind: str
+    id: Annotated[Text, Field(max_length=65)]
+    kind: Text
     status: Status = Status.ACTUAL
-    title: Annotated[str, Field(max_length=200)] = ""
+    title: Annotated[Text, Field(max_length=200)] = ""
     stream: Stream | None = None
     repair: bool = False
     area: BBox | None = None
@@ -67,9 +68,11 @@ async def get_collection(layer: str, request: Request, access: Accessed, databas
     return await _described(request, access.layer(layer), access, database)
 
 
-@router.post("/collections", status_code=201)
-async def post_collection(new: NewLayer, request: Request, access: Accessed, database: Databased) -> Response:
+@router.post("/collections", status_code=201, openapi_extra=form_body(NewLayer))
+async def post_collection(request: Request, access: Accessed, database: Databased) -> Response:
     """Make a layer of your agency, shared with nobody. Its kind and status are for life."""
+    access.require(Scope.ADMIN)
+    new = await read_form(request, NewLayer)
     agency = access.directory.agency_named(new.id.partition(".")[0])
     access.require_admin(agency.id)
     async with database.begin() as connection:
@@ -82,7 +85,7 @@ async def post_collection(new: NewLayer, request: Request, access: Accessed, dat
             stream=new.stream,
             rules=new.rules(),
         )
-        fresh = Access(access.viewer, await directory.read_directory(connection))
+        fresh = Access(await directory.read_directory(connection), access.standing)
         head = await read_head(connection, fresh.layer(new.id).id)
     body = collection_body(request, fresh.layer(new.id), head, fresh.directory)
     return json_answer(body, 201, Location=f"/collections/{new.id}")
@@ -92,18 +95,14 @@ async def post_collection(new: NewLayer, request: Request, access: Accessed, dat
 async def put_share(layer: str, audience: str, access: Accessed, database: Databased) -> Response:
     """Share a layer of yours with an agency (its slug), with `all` agencies, or with the `public`."""
     access.require_admin(access.layer(layer).agency)
-    async with database.begin() as connection:
-        await directory.share(connection, layer, audience)
-    return Response(status_code=204)
+    return await changed(database, directory.share, layer, audience)
 
 
 @router.delete("/collections/{layer}/shares/{audience}", status_code=204)
 async def delete_share(layer: str, audience: str, access: Accessed, database: Databased) -> Response:
     """Take a share back; open pages lose the layer in the same tick."""
     access.require_admin(access.layer(layer).agency)
-    async with database.begin() as connection:
-        await directory.unshare(connection, layer, audience)
-    return Response(status_code=204)
+    return await changed(database, directory.unshare, layer, audience)
 
 
 async def _described(request: Request, layer: Layer, access: Access, database: Databased) -> Response:

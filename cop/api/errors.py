@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import traceback
 from http import HTTPStatus
 from typing import Any
 
@@ -37,6 +38,14 @@ STATUS: dict[type[errors.LayersError], int] = {
 STATUS_OF_CODE = {"body.timeout": 408, "body.type": 415, "body.encoding": 415, "layer.busy": 429}
 TOO_LARGE_CODES = frozenset({"geo.vertices", "h3.too_many_cells"})
 RETRY_AFTER_S = 1
+DATABASE_ERRORS = (
+    ConnectionError,
+    TimeoutError,
+    PoolTimeout,
+    DBAPIError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+)
 
 
 class UnsupportedBody(errors.LayersError):
@@ -49,7 +58,7 @@ def status_of(error: errors.LayersError) -> int:
     """The HTTP status that stands for *error*."""
     if error.code in STATUS_OF_CODE:
         return STATUS_OF_CODE[error.code]
-    if error.code.startswith("query."):
+    if error.code.startswith(("query.", "path.")):
         return 400
     if isinstance(error, errors.PushRejected) and {r.code for r in error.rejections} <= TOO_LARGE_CODES:
         return 413
@@ -128,9 +137,32 @@ async def on_invalid_request(request: Request, error: Exception) -> Response:
 
 async def on_database_error(request: Request, error: Exception) -> Response:
     """The database is away, restarting or too busy: nothing was acknowledged, the same request may come again."""
+    if isinstance(error, DBAPIError) and isinstance(error.orig, Exception):
+        cause = error.orig.__cause__
+        if isinstance(cause, asyncpg.DataError):
+            return await on_data_error(request, cause)
     logger.warning("%s %s: database: %s", request.method, request.url.path, type(error).__name__)
-    detail = "The database cannot be reached now; nothing was stored. Try again."
+    detail = "The database cannot be reached now. Try again."
+    if request.method not in ("GET", "HEAD", "OPTIONS"):
+        detail = (
+            "The database cannot be reached now, and it is not known whether this was stored. Send it again "
+            "(with an Idempotency-Key it cannot count twice)."
+        )
     return problem(request, 503, "database.unavailable", detail, headers={"Retry-After": str(RETRY_AFTER_S)})
+
+
+async def on_data_error(request: Request, error: Exception) -> Response:
+    """The net below our own checks: a value that the database has no place for, such as text with a NUL."""
+    logger.warning("%s %s: unforeseen value: %s", request.method, request.url.path, error)
+    return problem(request, 400, "request.data", "A value in this request is one that cannot be stored.")
+
+
+async def on_os_error(request: Request, error: Exception) -> Response:
+    """A connection of asyncpg that could not be opened (some such errors are bare `OSError`s), or a fault of ours."""
+    frames = traceback.walk_tb(error.__traceback__)
+    if any(str(frame.f_globals.get("__name__")).startswith("asyncpg.") for frame, _ in frames):
+        return await on_database_error(request, error)
+    return await on_unknown_error(request, error)
 
 
 async def on_unknown_error(request: Request, error: Exception) -> Response:
@@ -144,6 +176,8 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(errors.LayersError, on_layers_error)
     app.add_exception_handler(HTTPException, on_http_error)
     app.add_exception_handler(RequestValidationError, on_invalid_request)
-    for kind in (OSError, PoolTimeout, DBAPIError, asyncpg.PostgresError, asyncpg.InterfaceError):
+    for kind in DATABASE_ERRORS:
         app.add_exception_handler(kind, on_database_error)
+    app.add_exception_handler(asyncpg.DataError, on_data_error)
+    app.add_exception_handler(OSError, on_os_error)
     app.add_exception_handler(Exception, on_unknown_error)

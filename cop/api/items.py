@@ -198,6 +198,8 @@ async def _push(
     if media_type(request) in STREAM_TYPES and id is None:
         return json_answer(receipt_body(await _push_stream(request, access, layer, mode, lenient, key)))
     body, raw = await read_json(request)
+    if id is not None:
+        _require_one(body)
     if id is not None and mode is Mode.PATCH:
         body = _addressed(body, id)
     items = features_of(body)
@@ -245,6 +247,12 @@ def _receipt_answer(
         place = link(request, f"/collections/{layer.name}/items/{quote(str(named), safe='')}", "self")["href"]
         return json_answer(receipt_body(receipt), 201, Location=place)
     return json_answer(receipt_body(receipt))
+
+
+def _require_one(body: object) -> None:
+    if isinstance(body, dict) and body.get("type") == "FeatureCollection":
+        detail = "This address is one feature's: send one Feature, or the collection to “items”."
+        raise Invalid(detail, pointer="/type", code="feature.type")
 
 
 def _addressed(patch: object, id: str) -> object:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import math
+import unicodedata
 from collections.abc import AsyncIterator
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any, TypeVar
 
 from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import AfterValidator, BaseModel, ValidationError
 from starlette.requests import ClientDisconnect
 
 from cop.api.errors import UnsupportedBody
@@ -21,6 +24,8 @@ from layers.model import BBox
 JSON_TYPES = frozenset({"application/json", "application/geo+json", "application/merge-patch+json"})
 LINES = "application/x-ndjson"
 SEQUENCE = "application/geo+json-seq"
+MAX_FORM_BYTES = 64_000
+"""A form (a new key, layer, ticket) is far smaller than a push."""
 STREAM_TYPES = frozenset({LINES, "application/ndjson", "application/geo+json-lines", SEQUENCE})
 
 
@@ -34,24 +39,68 @@ def media_type(request: Request) -> str:
     return request.headers.get("content-type", "").split(";")[0].strip().lower()
 
 
-async def read_json(request: Request) -> tuple[object, bytes]:
-    """The body as a JSON value, and the body itself. Raises for its type, size, pace and syntax."""
+async def read_json(request: Request, *, most: int | None = None) -> tuple[object, bytes]:
+    """The body as a JSON value, and the body itself. Raises for its type, size, pace and syntax.
+
+    It may have *most* bytes, or as many as the settings allow a push.
+    """
     if media_type(request) not in JSON_TYPES:
         raise UnsupportedBody("Expected a body of type application/geo+json or application/json.")
     settings = request.app.state.settings
-    _refuse_length(request, settings.max_body_bytes)
+    most = min(most or settings.max_body_bytes, settings.max_body_bytes)
+    _refuse_length(request, most)
     body = bytearray()
     try:
         async with asyncio.timeout(settings.body_timeout_s):
             async for chunk in request.stream():
                 body += chunk
-                if len(body) > settings.max_body_bytes:
-                    raise _too_large(settings.max_body_bytes)
+                if len(body) > most:
+                    raise _too_large(most)
     except TimeoutError:
         raise _too_slow(settings.body_timeout_s) from None
     except ClientDisconnect:
         raise _cut_short() from None
     return await _loads(bytes(body)), bytes(body)
+
+
+Form = TypeVar("Form", bound=BaseModel)
+
+
+async def read_form(request: Request, form: type[Form]) -> Form:
+    """The body as *form*; read only once the route has found that the viewer may ask at all."""
+    body, _ = await read_json(request, most=MAX_FORM_BYTES)
+    try:
+        return form.model_validate(body)
+    except ValidationError as error:
+        located = [each | {"loc": ("body", *each["loc"])} for each in error.errors()]
+        raise RequestValidationError(located) from None
+
+
+def form_body(form: type[BaseModel]) -> dict[str, Any]:
+    """What the OpenAPI document says of a body that `read_form` reads."""
+    schema = form.model_json_schema()
+    content = {"application/json": {"schema": _inlined(schema, schema.pop("$defs", {}))}}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+def _inlined(schema: Any, named: dict[str, Any]) -> Any:
+    # A `$ref` of a schema that stands alone leads nowhere in the whole document.
+    if isinstance(schema, list):
+        return [_inlined(each, named) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    schema = named.get(schema.get("$ref", "").rpartition("/")[2], {}) | schema
+    return {name: _inlined(each, named) for name, each in schema.items() if name != "$ref"}
+
+
+def _without_controls(text: str) -> str:
+    if any(unicodedata.category(character) == "Cc" for character in text):
+        raise ValueError("control characters are not taken")
+    return text
+
+
+Text = Annotated[str, AfterValidator(_without_controls)]
+"""A line of text in a form."""
 
 
 async def _loads(body: bytes) -> object:
@@ -216,10 +265,3 @@ def parse_limit(text: str | None, *, default: int = 100, most: int = 10_000) -> 
     if not text.isascii() or not text.isdigit() or len(text) > 18 or int(text) < 1:
         raise Invalid("limit: expected a whole number from 1.", code="query.limit")
     return min(int(text), most)
-
-
-def json_object(value: object) -> dict[str, Any]:
-    """*value* if it is a JSON object."""
-    if not isinstance(value, dict):
-        raise Invalid("Expected a JSON object.", code="request.invalid")
-    return value

@@ -11,8 +11,8 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from cop.api.admin import agency_body, operation_body
-from cop.api.requests import check_query
-from cop.api.shapes import json_answer, rfc3339
+from cop.api.requests import Text, check_query, form_body, read_form
+from cop.api.shapes import address, json_answer, rfc3339
 from cop.auth import COOKIE, Accessed, Databased, viewer_of
 from layers import credentials
 from layers.errors import Unauthenticated
@@ -27,36 +27,45 @@ class NewTicket(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     scopes: Annotated[list[Scope], Field(min_length=1, max_length=4)] = [Scope.VIEW]
-    name: Annotated[str, Field(max_length=100)] = ""
+    name: Annotated[Text, Field(max_length=100)] = ""
 
 
 @router.get("/session")
 async def get_session(request: Request, access: Accessed) -> Response:
     """Who you are here, until when, and the operations that you see."""
     check_query(request)
-    viewer = access.viewer
+    viewer, ends_at = access.viewer, access.standing.expires_at
     agency = None if viewer.agency is None else agency_body(access.directory.agencies[viewer.agency])
     operations = access.directory.operations_for(viewer)
     return json_answer(
         {
             "viewer": {"agency": agency, "name": viewer.name, "scopes": sorted(viewer.scopes)},
             "server_time": int(time.time() * 1000),
-            "expires_at": rfc3339(access.expires_at) if access.expires_at else None,
+            "expires_at": rfc3339(ends_at) if ends_at else None,
             "operations": [operation_body(operation, access) for operation in operations],
         }
     )
 
 
-@router.post("/tickets", status_code=201)
-async def post_ticket(new: NewTicket, request: Request, access: Accessed, database: Databased) -> Response:
-    """A link that opens the page once, within 15 minutes, with your agency's eyes."""
-    for scope in {Scope.VIEW, *new.scopes}:
+@router.post("/tickets", status_code=201, openapi_extra=form_body(NewTicket))
+async def post_ticket(request: Request, access: Accessed, database: Databased) -> Response:
+    """A link that opens the page once, within 15 minutes, with your agency's eyes.
+
+    Only a key may ask for one, and what comes of it ends with that key: a session cannot prolong itself.
+    """
+    access.require(Scope.VIEW)
+    if access.standing.kind != "key":
+        access.refuse("A session makes no tickets; ask with a key.")
+    new = await read_form(request, NewTicket)
+    for scope in new.scopes:
         access.require(scope)
     assert access.viewer.agency is not None, "the public holds no scope"
     slug = access.directory.agencies[access.viewer.agency].slug
     async with database.begin() as connection:
-        ticket = await credentials.create_ticket(connection, slug, new.scopes, name=new.name)
-    url = f"{str(request.base_url).rstrip('/')}/enter?ticket={quote(ticket)}"
+        ticket = await credentials.create_ticket(
+            connection, slug, new.scopes, name=new.name, parent=access.standing.id
+        )
+    url = address(request, f"/enter?ticket={quote(ticket)}")
     return json_answer({"ticket": ticket, "url": url}, 201)
 
 
@@ -79,11 +88,11 @@ async def enter(ticket: str, request: Request, database: Databased) -> Response:
 
 
 @router.post("/session/end", status_code=204)
-async def end_session(request: Request, access: Accessed, database: Databased) -> Response:
-    """Leave: the session stops working at once, here and on every open stream."""
-    if request.cookies.get(COOKIE) and access.prefix:
+async def end_session(request: Request, _: Accessed, database: Databased) -> Response:
+    """Leave: the cookie's session stops working at once, here and on every open stream. A key is left alone."""
+    if secret := request.cookies.get(COOKIE):
         async with database.begin() as connection:
-            await credentials.revoke(connection, access.prefix, agency_id=access.viewer.agency)
+            await credentials.end_session(connection, secret)
     answer = Response(status_code=204)
     answer.delete_cookie(COOKIE, path="/")
     return answer

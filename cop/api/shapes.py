@@ -18,9 +18,18 @@ GEOJSON = "application/geo+json"
 JSON = "application/json"
 
 
+def address(request: Request, path: str) -> str:
+    """The absolute address of *path*: where browsers reach us by the settings, else as the request came.
+
+    A request's Host is anybody's to choose, so a service that others can reach states COP_PUBLIC_URL.
+    """
+    public_url: str = request.app.state.settings.public_url
+    return (public_url or str(request.base_url).rstrip("/")) + path
+
+
 def link(request: Request, path: str, rel: str, *, type: str = JSON, title: str = "") -> dict[str, str]:
-    """A link with an absolute address, under whatever name the request came by."""
-    found = {"href": f"{str(request.base_url).rstrip('/')}{path}", "rel": rel, "type": type}
+    """A link with an absolute address."""
+    found = {"href": address(request, path), "rel": rel, "type": type}
     return found | ({"title": title} if title else {})
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Request, Response
 
 from cop.api.requests import check_query
-from cop.api.shapes import json_answer
+from cop.api.shapes import address, json_answer
 from cop.auth import Accessed, Databased
 from layers.model import Layer
 from layers.query import LayerHead, read_head
@@ -25,8 +25,8 @@ async def get_tileset(layer: str, request: Request, access: Accessed) -> Respons
     """What describes the layer's tiles (TileJSON 3.0)."""
     check_query(request)
     seen = access.layer(layer)
-    address = f"{str(request.base_url).rstrip('/')}/collections/{layer}/tiles/{GRID}/{{z}}/{{y}}/{{x}}"
-    return json_answer(tilejson(seen, access.directory.agencies[seen.agency], address))
+    tiles = address(request, f"/collections/{layer}/tiles/{GRID}/{{z}}/{{y}}/{{x}}")
+    return json_answer(tilejson(seen, access.directory.agencies[seen.agency], tiles))
 
 
 @router.get(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
@@ -78,6 +80,130 @@ async def test_a_ticket_gives_no_more_than_the_key_has(server: Serving, key: Mak
     headers = {"Authorization": f"Bearer {await key('cfd', 'view')}"}
     async with httpx.AsyncClient(base_url=server.url, headers=headers) as client:
         assert (await client.post("/tickets", json={"scopes": ["admin"]})).status_code == 403
+
+
+async def test_what_a_key_let_in_ends_with_the_key(
+    host: httpx.AsyncClient, browser: httpx.AsyncClient, server: Serving
+) -> None:
+    made = (await host.post("/keys", json={"agency": "oem", "scopes": ["view"]})).json()
+    bearer = {"Authorization": f"Bearer {made['key']}"}
+    await browser.get((await browser.post("/tickets", json={}, headers=bearer)).json()["url"])
+    unused = (await browser.post("/tickets", json={}, headers=bearer)).json()["url"]
+    assert (await browser.get("/session")).json()["viewer"]["agency"]["id"] == "oem"
+    assert (await host.delete(f"/keys/{made['prefix']}")).status_code == 204
+    assert (await browser.get("/session")).status_code == 401
+    async with httpx.AsyncClient() as another:
+        assert (await another.get(unused)).status_code == 401
+
+
+async def test_a_session_does_not_outlast_its_key(
+    host: httpx.AsyncClient, browser: httpx.AsyncClient
+) -> None:
+    ends_at = (datetime.now(UTC) + timedelta(hours=1)).isoformat().replace("+00:00", "Z")
+    asked = {"agency": "oem", "scopes": ["view"], "expires_at": ends_at}
+    bearer = {"Authorization": f"Bearer {(await host.post('/keys', json=asked)).json()['key']}"}
+    await browser.get((await browser.post("/tickets", json={}, headers=bearer)).json()["url"])
+    assert (await browser.get("/session")).json()["expires_at"] == ends_at
+
+
+async def test_a_session_makes_no_tickets(host: httpx.AsyncClient, browser: httpx.AsyncClient) -> None:
+    await browser.get((await host.post("/tickets", json={})).json()["url"])
+    assert (await browser.post("/tickets", json={})).status_code == 403
+
+
+async def test_leaving_ends_the_cookies_session_and_no_key(
+    host: httpx.AsyncClient, browser: httpx.AsyncClient
+) -> None:
+    await browser.get((await host.post("/tickets", json={})).json()["url"])
+    secret = browser.cookies["cop_session"]
+    assert (await host.post("/session/end", headers={"Cookie": f"cop_session={secret}"})).status_code == 204
+    assert (await host.get("/session")).status_code == 200
+    assert (await browser.get("/session")).status_code == 401
+
+
+async def test_links_are_built_from_the_public_url_not_from_the_host_header(
+    host: httpx.AsyncClient, server: Serving
+) -> None:
+    settings = server.app.state.settings
+    server.app.state.settings = settings.model_copy(update={"public_url": "https://cop.example"})
+    evil = {"Host": "evil.example"}
+    ticket = await host.post("/tickets", json={}, headers=evil)
+    assert ticket.json()["url"].startswith("https://cop.example/enter?")
+    listed = await host.get("/collections", headers=evil)
+    assert listed.json()["links"][0]["href"] == "https://cop.example/collections"
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE"])
+async def test_a_hidden_operation_answers_as_none(
+    host: httpx.AsyncClient, browser: httpx.AsyncClient, server: Serving, key: Make, method: str
+) -> None:
+    await host.post("/operations", json={"id": "secret", "agency": "oem"})
+    headers = {"Authorization": f"Bearer {await key('cfd', 'admin')}"}
+    for client in (browser, httpx.AsyncClient(base_url=server.url, headers=headers)):
+        for id in ("secret", "nothing"):
+            answer = await client.request(method, f"/operations/{id}/layers/cfd.units")
+            assert (answer.status_code, answer.json()["code"]) == (404, "operation.not_found")
+        await client.aclose()
+
+
+@pytest.mark.parametrize(
+    ("address", "body"),
+    [
+        ("/keys", {"agency": "@", "scopes": ["view"]}),
+        ("/operations", {"id": "x", "agency": "@"}),
+        ("/collections", {"id": "@.x", "kind": "units"}),
+    ],
+)
+async def test_the_public_does_not_learn_which_agencies_there_are(
+    host: httpx.AsyncClient, browser: httpx.AsyncClient, address: str, body: dict[str, object]
+) -> None:
+    for agency in ("oem", "nope"):
+        text = json.dumps(body).replace("@", agency)
+        answer = await browser.post(address, content=text, headers={"Content-Type": "application/json"})
+        assert answer.status_code == 401
+
+
+async def test_an_operation_lets_go_of_a_layer_that_its_agency_no_longer_sees(
+    host: httpx.AsyncClient, server: Serving, key: Make
+) -> None:
+    await host.post("/operations", json={"id": "surge", "agency": "oem"})
+    headers = {"Authorization": f"Bearer {await key('cfd', 'admin')}"}
+    async with httpx.AsyncClient(base_url=server.url, headers=headers) as other:
+        await other.post("/collections", json={"id": "cfd.units", "kind": "units"})
+        await other.put("/collections/cfd.units/shares/oem")
+        await host.put("/operations/surge/layers/cfd.units")
+        await other.delete("/collections/cfd.units/shares/oem")
+    assert (await host.delete("/operations/surge/layers/cfd.units")).status_code == 204
+    again = await host.delete("/operations/surge/layers/cfd.units")
+    none = await host.delete("/operations/surge/layers/cfd.nothing")
+    assert (again.status_code, none.status_code) == (404, 404)
+
+
+@pytest.mark.parametrize("id", ["public", "all"])
+async def test_no_agency_is_called_like_an_audience(host: httpx.AsyncClient, id: str) -> None:
+    answer = await host.post("/agencies", json={"id": id})
+    assert (answer.status_code, answer.json()["code"]) == (422, "agency.slug")
+
+
+@pytest.mark.parametrize("address", ["/keys", "/operations", "/collections", "/agencies", "/tickets"])
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        ("{}" + " " * 64_000, 413, "body.too_large"),
+        ('{"id":"a","id":"b"}', 400, "json.duplicate_key"),
+        ("[]", 422, "request.invalid"),
+    ],
+)
+async def test_a_form_is_small_and_strict_json(
+    host: httpx.AsyncClient, address: str, body: str, status: int, code: str
+) -> None:
+    answer = await host.post(address, content=body, headers={"Content-Type": "application/json"})
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+
+
+async def test_who_may_not_ask_is_refused_before_the_body_is_read(browser: httpx.AsyncClient) -> None:
+    for address in ("/keys", "/operations", "/collections", "/agencies", "/tickets"):
+        assert (await browser.post(address, content=b"no json")).status_code == 401
 
 
 async def test_only_the_host_adds_agencies(host: httpx.AsyncClient, server: Serving, key: Make) -> None:
@@ -170,6 +296,8 @@ async def test_openapi_names_every_address_and_carries_examples(browser: httpx.A
     assert push["requestBody"]["content"]["application/geo+json"]["example"]["features"][0]["id"] == "E42"
     assert "422" in push["responses"] or "4XX" in push["responses"]
     assert "/coverage/analysis" in document["paths"]
+    form = document["paths"]["/keys"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    assert form["properties"]["scopes"]["items"]["enum"] == ["publish", "view", "plan", "admin"]
 
 
 async def test_an_unknown_address_is_a_problem_too(browser: httpx.AsyncClient) -> None:
