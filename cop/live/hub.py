@@ -21,7 +21,7 @@ from layers.model import JsonObject, Layer, Viewer
 log = logging.getLogger("cop.live")
 
 MAX_SESSIONS = 4_000
-"""Sockets of one process; the next one is told to come back (503)."""
+"""Sockets of one process; the next one is told to come back (503). The public gets half of them at the most."""
 
 
 def now_ms() -> int:
@@ -39,6 +39,8 @@ class Hub:
         self.directory: Directory | None = None
         """The policy; None until it has been read for the first time."""
         self.sessions: set[Session] = set()
+        self._public = 0
+        """How many of them are the public's."""
         self._put_off: list[Session] = []
         """For whom there was little time in the last tick; they are first in the next."""
         self._visible: dict[Viewer, list[Layer]] = {}
@@ -51,19 +53,23 @@ class Hub:
 
     def join(self, entry: Pass) -> Session:
         """A session for whoever comes with *entry*. Raises `Unavailable` when all places are taken."""
-        if len(self.sessions) >= MAX_SESSIONS:
+        public = entry.viewer.agency is None
+        if len(self.sessions) >= MAX_SESSIONS or (public and self._public >= MAX_SESSIONS // 2):
             raise Unavailable("All live connections of this process are taken; try again.", code="live.full")
         if len(self._greetings) > MAX_SESSIONS:  # Most of those viewers have left.
             self._visible, self._greetings = {}, {}
         session = Session(self, entry)
         self.sessions.add(session)
+        self._public += public
         if self.directory is not None:
             session.judge(self.directory, self.greeting(session.viewer))
         return session
 
     def leave(self, session: Session) -> None:
         """Forget a session."""
-        self.sessions.discard(session)
+        if session in self.sessions:
+            self.sessions.remove(session)
+            self._public -= session.viewer.agency is None
 
     def credentials(self, *, vouched_before: int) -> set[bytes]:
         """The credentials of sessions that were last found valid under a policy older than this revision."""

@@ -31,6 +31,13 @@ RESUME_MAX = 1_000
 """A resume that says more than this many features is a reset if that is shorter."""
 FRAME_CHARACTERS = 1_000_000
 """What one frame may carry, give or take one feature; the rest follows in the next."""
+MAX_NOTICES = 1_000
+"""Messages besides frames that wait, nearly all of them `revoked`; a viewer who reads so little is cut off.
+
+A subscription asks for at most 256 of them, so whoever comes back does not meet the bound again.
+"""
+NAME_CHARACTERS = 80
+"""A layer's name has 65 at the most; nobody holds anything of a longer one."""
 MAX_ERRORS = 8
 """Errors that wait for a viewer who does not read; further ones take the place of the oldest."""
 
@@ -148,9 +155,9 @@ class Follow:
 class Session:
     """One viewer's socket, as rules: what it asked for, what it was told, what waits to be sent.
 
-    What waits is bounded: one frame, the newest hello, one `revoked` a layer, the last few errors, and the
-    debts of its layers. The shell waits for `wake`, sends what `next_message` gives and calls `sent` after
-    each; `interrupt` must make a send that is under way fail.
+    What waits is bounded: one frame, the newest hello, one `revoked` a layer (`MAX_NOTICES` at the most), the
+    last few errors, and the debts of its layers. The shell waits for `wake`, sends what `next_message` gives
+    and calls `sent` after each; `interrupt` must make a send that is under way fail.
     """
 
     def __init__(self, hub: Hub, entry: Pass) -> None:
@@ -170,6 +177,8 @@ class Session:
         self._follows: dict[LayerId, Follow] = {}
         self._followed_once: dict[LayerId, LayerName] = {}
         """What the client may still hold, even if it has turned to other layers since."""
+        self._claimed: set[LayerName] = set()
+        """What it came with cursors for since the last tick, even if its subscription was replaced since."""
         self._sight = EVERYTHING
         self._turned_to: Sight | None = None
         self._view_asked: int | None = None
@@ -180,6 +189,8 @@ class Session:
         self._errors = 0
         self._frame: str | None = None
         self._frame_layers: set[LayerId] = set()
+        self._frame_number: int | None = None
+        """The number of the view that the frame which waits or is under way settles."""
         self._sending_since: int | None = None
         self._sending_frame = False
         self._frame_at = 0
@@ -217,7 +228,7 @@ class Session:
         """The socket has taken the last message, or its sending was interrupted."""
         self._sending_since = None
         if self._sending_frame:
-            self._sending_frame, self._frame_layers = False, set()
+            self._sending_frame, self._frame_layers, self._frame_number = False, set(), None
 
     def close(self, code: int, reason: str) -> None:
         """Ask the shell to close the socket; what waits is not sent any more."""
@@ -246,11 +257,14 @@ class Session:
     def _recall(self) -> None:
         """Take back a frame that waits, or is under way to a viewer who does not read.
 
-        What it said of layers that the viewer still follows is lost with it, so they start anew.
+        What it said of layers that the viewer still follows is lost with it, so they start anew; so is the number
+        of the view that it settled, which is owed again unless a newer one is.
         """
         for layer in self._frame_layers & self._follows.keys():
             self._follows[layer] = Follow(layer, self._follows[layer].name)
-        self._frame, self._frame_layers = None, set()
+        if self._view_owed is None:
+            self._view_owed = self._frame_number
+        self._frame, self._frame_layers, self._frame_number = None, set(), None
         if self._sending_frame:
             self.interrupt()
 
@@ -263,6 +277,7 @@ class Session:
             self.close(*CREDENTIAL_ENDED)
         if self._sending_since is not None and now - self._sending_since > SEND_DEADLINE_MS:
             self.close(*TOO_SLOW)
+        self._judge_claims()
         if self.closing is not None:
             return
         ready = self._frame is None and self._sending_since is None and not (hurried and self._is_behind())
@@ -298,7 +313,7 @@ class Session:
         elif number is None and not parts:
             return
         self._frame = wire.frame(now, parts.values(), number=number)
-        self._frame_layers, self._frame_at = set(parts), now
+        self._frame_layers, self._frame_number, self._frame_at = set(parts), number, now
         self.wake()
 
     def _view_settled(self) -> int | None:
@@ -338,6 +353,7 @@ class Session:
         if directory is not None:
             self._name_unknown(directory, wanted)
         self._asked = wanted
+        self._claimed |= {name for name in wanted.since if len(name) <= NAME_CHARACTERS}
         self._turned_to, self._view_asked = sight_of(wanted.view), wanted.number
 
     def _look(self, sight: Sight, number: int | None) -> None:
@@ -345,14 +361,21 @@ class Session:
             self._asked = replace(self._asked, since={})  # Its cursors were for the view it came with.
         self._turned_to, self._view_asked = sight, number
 
+    def _judge_claims(self) -> None:
+        """A client holds what it could see when it last was here; what it may not see now is taken back."""
+        if not self._claimed or self.hub.directory is None:
+            return
+        claimed, self._claimed = self._claimed, set()
+        seen = {layer.name: layer.id for layer in self.hub.visible_to(self.viewer)}
+        for name in claimed - seen.keys():
+            self._notify(f"revoked {name}", wire.revoked(name))
+        self._followed_once |= {seen[name]: name for name in claimed & seen.keys()}
+
     def _refollow(self, now: int) -> None:
         wanted, directory = self._asked, self.hub.directory
         if wanted is None or directory is None:
             return
         self._wanted, self._asked = wanted, None
-        seen = {layer.name for layer in self.hub.visible_to(self.viewer)}
-        for name in wanted.since.keys() - seen:  # It holds what it could see when it last was here.
-            self._notify(f"revoked {name}", wire.revoked(name))
         before, self._follows = self._follows, {}
         allowed = self._followed(directory, wanted)
         self._followed_once |= allowed
@@ -388,6 +411,9 @@ class Session:
 
     def _notify(self, key: str, text: str) -> None:
         self._notices.pop(key, None)
+        if len(self._notices) >= MAX_NOTICES:
+            self.close(*TOO_SLOW)
+            return
         self._notices[key] = text
         self.wake()
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from uuid import uuid4
 
 import pytest
 
 from cop.live import hub as hub_module
 from cop.live import session as session_module
-from cop.live.session import Pass
+from cop.live.session import TOO_SLOW, Pass
 from layers.errors import Unavailable
 from layers.model import AgencyId, LayerId, Sharing, Why
 from tests.live.world import NOBODY, OTHER, OWN, Viewing, World, point
@@ -440,6 +441,49 @@ def test_when_all_places_are_taken_the_next_is_told_so(world, monkeypatch):
     with pytest.raises(Unavailable) as caught:
         world.hubs[0].join(Pass(OWN))
     assert caught.value.code == "live.full"
+
+
+def test_the_public_never_takes_the_places_of_agencies(world, monkeypatch):
+    monkeypatch.setattr(hub_module, "MAX_SESSIONS", 4)
+    hub = world.hubs[0]
+    public = [hub.join(Pass(NOBODY)) for _ in range(2)]
+    with pytest.raises(Unavailable):
+        hub.join(Pass(NOBODY))
+    agencies = [hub.join(Pass(OWN)) for _ in range(2)]
+    for session in (public[0], public[0], agencies[0]):
+        hub.leave(session)
+    hub.join(Pass(NOBODY))
+    with pytest.raises(Unavailable):
+        hub.join(Pass(NOBODY))
+
+
+def test_who_does_not_read_what_it_is_told_is_cut_off(world):
+    viewing = watching(world)
+    for turn in range(5):
+        since = {f"one.x{turn}-{number}": f"{uuid4()}:1" for number in range(250)}
+        viewing.say("subscribe", since=since)
+        world.tick(world.hubs[0])
+    assert viewing.session.closing == TOO_SLOW
+
+
+def test_what_a_client_came_with_is_revoked_even_if_it_subscribes_anew_at_once(world):
+    viewing = Viewing(world, world.hubs[0], OTHER)
+    viewing.model.layers["one.units"] = {}
+    viewing.say("subscribe", since={"one.units": f"{uuid4()}:1"})
+    viewing.say("subscribe")
+    assert viewing.ticked().layers == {}
+
+
+def test_a_view_is_settled_although_the_frame_that_said_so_was_taken_back(world):
+    world.share(UNITS, Sharing(everyone=True))
+    world.share(ZONES, Sharing(everyone=True))
+    viewing = watching(world, OTHER, layers=["one.units", "one.zones"])
+    viewing.say("view", view=CHICAGO, n=7)
+    world.logs[UNITS].put("e1", IN_CHICAGO)
+    world.catch_up(world.hubs[0])
+    world.tick(world.hubs[0])
+    world.share(UNITS, Sharing())
+    assert viewing.ticked().view == 7
 
 
 def test_one_sessions_trouble_closes_it_and_leaves_the_others_alone(world, monkeypatch, caplog):
