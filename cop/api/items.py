@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Annotated, Any
 from urllib.parse import quote, urlencode
 
 import orjson
 from fastapi import APIRouter, Header, Request, Response
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cop.api import examples
 from cop.api.requests import (
@@ -24,7 +27,7 @@ from cop.api.shapes import collection_json, feature_json, geojson, json_answer, 
 from cop.auth import Accessed, Databased
 from layers.admission import feature_id, features_of
 from layers.errors import Invalid, NotFound, PushRejected
-from layers.model import Layer, Receipt
+from layers.model import Feature, Layer, Receipt
 from layers.publish import Idempotency, Mode, Publisher, authorise
 from layers.query import read_feature, read_page, read_track
 
@@ -40,6 +43,10 @@ Key = Annotated[
     ),
 ]
 STREAM_BATCH = 500
+FIRST_ROWS, MOST_ROWS = 101, 2_000
+"""Rows that are read at a time: the default page at once; more at once only when those before were small."""
+PAGE_BYTES = 16_000_000
+"""What a page of items may weigh, give or take one feature; 10,000 units are some 4 MB."""
 
 
 @router.get("/collections/{layer}/items", openapi_extra=examples.PAGE_QUERY, responses=examples.FEATURES)
@@ -50,25 +57,47 @@ async def get_items(layer: str, request: Request, access: Accessed, database: Da
     query = request.query_params
     limit = parse_limit(query.get("limit"))
     observed_from, observed_to = parse_datetime(query.get("datetime"))
+    read = partial(
+        read_page, bbox=parse_bbox(query.get("bbox")), observed_from=observed_from, observed_to=observed_to
+    )
     async with database.connect() as connection:
-        features = await read_page(
-            connection,
-            seen.id,
-            bbox=parse_bbox(query.get("bbox")),
-            observed_from=observed_from,
-            observed_to=observed_to,
-            after=query.get("after", ""),
-            limit=limit + 1,
-        )
+        features, onward = await _page(connection, seen, read, after=query.get("after", ""), limit=limit)
     path = f"/collections/{layer}/items"
     asked = f"?{urlencode(dict(query))}" if query else ""
     links = [link(request, f"{path}{asked}", "self", type="application/geo+json")]
-    if len(features) > limit:
-        features = features[:limit]
-        onward = urlencode(dict(query) | {"after": features[-1].id})
-        links.append(link(request, f"{path}?{onward}", "next", type="application/geo+json"))
+    if onward is not None:
+        asked = urlencode(dict(query) | {"after": onward})
+        links.append(link(request, f"{path}?{asked}", "next", type="application/geo+json"))
     members = {"layer": seen.name, "status": seen.status, "numberReturned": len(features), "links": links}
-    return geojson(collection_json((feature_json(feature, seen) for feature in features), members))
+    return geojson(collection_json(features, members))
+
+
+async def _page(
+    connection: AsyncConnection,
+    layer: Layer,
+    read: Callable[..., Awaitable[list[Feature]]],
+    *,
+    after: str,
+    limit: int,
+) -> tuple[list[bytes], str | None]:
+    """Up to *limit* features, encoded, and the id after which there are more; None: these were the last.
+
+    The page ends with the feature that makes it `PAGE_BYTES` long. As little beyond that is read: a few rows
+    first, then as many as should fit if they go on like that.
+    """
+    encoded: list[bytes] = []
+    size, rows = 0, FIRST_ROWS
+    while True:
+        wanted = min(rows, limit + 1 - len(encoded))
+        features = await read(connection, layer.id, after=after, limit=wanted)
+        for feature in features:
+            if len(encoded) == limit or size >= PAGE_BYTES:
+                return encoded, after
+            encoded.append(feature_json(feature, layer))
+            size, after = size + len(encoded[-1]), feature.id
+        if len(features) < wanted:
+            return encoded, None
+        rows = min(MOST_ROWS, max(PAGE_BYTES - size, 0) * len(encoded) // size + 1)
 
 
 @router.get("/collections/{layer}/items/{id:path}/track", responses=examples.TRACK)

@@ -26,6 +26,8 @@ LINES = "application/x-ndjson"
 SEQUENCE = "application/geo+json-seq"
 MAX_FORM_BYTES = 64_000
 """A form (a new key, layer, ticket) is far smaller than a push."""
+BATCH_BYTES = 1_000_000
+"""Of a stream's lines, what is handed on together: as much as one transaction writes without holding others up."""
 STREAM_TYPES = frozenset({LINES, "application/ndjson", "application/geo+json-lines", SEQUENCE})
 
 
@@ -147,23 +149,28 @@ class Lines:
         return self._hash.digest()
 
     async def batches(self, size: int) -> AsyncIterator[list[tuple[str, object]]]:
-        """Up to *size* values at a time, each with the pointer `/<line>`, counted from 0; blank lines are skipped."""
+        """Up to *size* values at a time, each with the pointer `/<line>`, counted from 0; blank lines are skipped.
+
+        A batch ends with the line that makes it `BATCH_BYTES` long, whatever its number.
+        """
         batch: list[tuple[str, object]] = []
+        weight = 0
         async for line in self._lines():
             text = line.strip()
             if text:
-                batch.append((f"/{self._line}", self._parse(text)))
+                batch.append((f"/{self._line}", await self._parse(text)))
+                weight += len(text)
             if text or self._separator == b"\n":
                 self._line += 1
-            if len(batch) >= size:
+            if len(batch) >= size or weight >= BATCH_BYTES:
                 yield batch
-                batch = []
+                batch, weight = [], 0
         if batch:
             yield batch
 
-    def _parse(self, text: bytes) -> object:
+    async def _parse(self, text: bytes) -> object:
         try:
-            return strictjson.loads(text)
+            return await _loads(text)
         except InvalidJson as error:
             raise InvalidJson(error.detail, code=error.code, pointer=f"/{self._line}") from None
 
@@ -171,12 +178,12 @@ class Lines:
         rest = bytearray()
         async for chunk in self._chunks():
             rest += chunk
-            *whole, last = rest.split(self._separator)
-            for line in whole:
-                self._check(line)
-                yield bytes(line)
-            self._check(last)
-            rest = last
+            if self._separator in chunk:  # A long line is not searched anew for every piece of it.
+                *whole, rest = rest.split(self._separator)
+                for line in whole:
+                    self._check(line)
+                    yield bytes(line)
+            self._check(rest)
         if rest:
             yield bytes(rest)
 

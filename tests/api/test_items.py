@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from cop.api import items
 from tests.conftest import Serving
 
 Make = Callable[..., Awaitable[str]]
@@ -233,6 +234,29 @@ async def test_pages_lead_on_by_next_links_to_the_last(fire: httpx.AsyncClient) 
         seen += [feature["id"] for feature in page["features"]]
         url = next((link["href"] for link in page["links"] if link["rel"] == "next"), None)
     assert sorted(seen) == sorted(f"U{number}" for number in range(25))
+
+
+async def test_a_page_is_bounded_in_bytes_and_leads_on(
+    fire: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await fire.post(ITEMS, json=collection(*(unit(f"U{n:03}", note="x" * 1_000) for n in range(300))))
+    monkeypatch.setattr(items, "PAGE_BYTES", 50_000)
+    seen: list[str] = []
+    url: str | None = f"{ITEMS}?limit=10000"
+    while url:
+        answer = await fire.get(url)
+        assert len(answer.content) < 55_000
+        seen += [feature["id"] for feature in answer.json()["features"]]
+        url = next((link["href"] for link in answer.json()["links"] if link["rel"] == "next"), None)
+    assert seen == [f"U{n:03}" for n in range(300)]
+
+
+@pytest.mark.parametrize("limit", [100, 101, 102, 299, 300, 301])
+async def test_a_page_is_read_in_several_goes_without_a_seam(fire: httpx.AsyncClient, limit: int) -> None:
+    await fire.post(ITEMS, json=collection(*(unit(f"U{n:03}") for n in range(300))))
+    page = (await fire.get(f"{ITEMS}?limit={limit}")).json()
+    assert [each["id"] for each in page["features"]] == [f"U{n:03}" for n in range(min(limit, 300))]
+    assert any(link["rel"] == "next" for link in page["links"]) is (limit < 300)
 
 
 async def test_a_box_across_the_antimeridian_finds_both_sides(fire: httpx.AsyncClient) -> None:
