@@ -34,6 +34,8 @@ export interface Analysis {
   overlap: { cells: string[]; cell_count: number };
   agencies: { agency: string; covers_km2: number; only_km2: number }[];
   inputs: { layer: string; features: number }[];
+  /** Sentences on layers that counted for nothing: a gap for want of a reach is no gap on the ground. */
+  notes: string[];
 }
 
 export interface Question {

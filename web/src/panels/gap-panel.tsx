@@ -130,6 +130,11 @@ function Answer({ page, analysis }: { page: Page; analysis: Analysis }) {
   ];
   return (
     <>
+      {analysis.notes.map((note) => (
+        <p key={note} class="caution">
+          {note}
+        </p>
+      ))}
       <table class="areas">
         <tbody>
           {rows.map(([name, value, pattern]) => (
