@@ -193,7 +193,7 @@ BAD_FEATURES = [
     BadFeature(4, "object", point("[{}, 1]"), "geo.number", f"{AT}/0"),
     BadFeature(6, "nul in a value", prop(r'{"callsign": "E\u0000"}'), "prop.nul", "/properties/callsign"),
     BadFeature(6, "nul deep inside", prop(r'{"a": [{"b": "\u0000"}]}'), "prop.nul", "/properties/a/0/b"),
-    BadFeature(6, "nul in a key", prop(r'{"a\u0000": 1}'), "prop.nul", "/properties/a\0"),
+    BadFeature(6, "nul in a key", prop(r'{"a\u0000": 1}'), "prop.nul", "/properties/a\N{SYMBOL FOR NULL}"),
     BadFeature(6, "nul in the id", feature(id="a\0"), "feature.id", "/id"),
     BadFeature(10, "5,000 digits as longitude", point(f"[{'9' * 5_000}, 0]"), "geo.non_finite", f"{AT}/0"),
     BadFeature(10, "4,000 digits as longitude", point(f"[{'9' * 4_000}, 0]"), "geo.range", f"{AT}/0"),

@@ -11,6 +11,8 @@ import httpx
 import pytest
 
 from cop.settings import Settings
+from layers.credentials import hash_of, still_valid
+from layers.database import Database
 from layers.errors import Unavailable
 from tests.conftest import Serving
 
@@ -83,7 +85,7 @@ async def test_a_ticket_gives_no_more_than_the_key_has(server: Serving, key: Mak
 
 
 async def test_what_a_key_let_in_ends_with_the_key(
-    host: httpx.AsyncClient, browser: httpx.AsyncClient, server: Serving
+    host: httpx.AsyncClient, browser: httpx.AsyncClient, db: Database
 ) -> None:
     made = (await host.post("/keys", json={"agency": "oem", "scopes": ["view"]})).json()
     bearer = {"Authorization": f"Bearer {made['key']}"}
@@ -94,6 +96,8 @@ async def test_what_a_key_let_in_ends_with_the_key(
     assert (await browser.get("/session")).status_code == 401
     async with httpx.AsyncClient() as another:
         assert (await another.get(unused)).status_code == 401
+    async with db.connect() as connection:
+        assert not await still_valid(connection, {hash_of(browser.cookies["cop_session"])})
 
 
 async def test_a_session_does_not_outlast_its_key(
