@@ -232,8 +232,7 @@ async def _push(
     if id is not None and mode is Mode.PATCH:
         body = _addressed(body, id)
     items = features_of(body)
-    target = f"{request.method} {request.url.path}".encode()
-    idempotency = None if key is None else Idempotency(key, hashlib.sha256(target + b"\0" + raw).digest())
+    idempotency = None if key is None else _sealed(request, key, hashlib.sha256(raw).digest())
     try:
         receipt = await _publisher(request).push(
             access.viewer,
@@ -252,6 +251,12 @@ async def _push(
     return _receipt_answer(request, layer, items, receipt)
 
 
+def _sealed(request: Request, key: str, body_hash: bytes) -> Idempotency:
+    """*key* for this body sent to this address in this way: the same set put and replaced are two requests."""
+    target = f"{request.method} {request.url.path}?{request.url.query}".encode()
+    return Idempotency(key, hashlib.sha256(target + b"\0" + body_hash).digest())
+
+
 async def _push_stream(
     request: Request, access: Accessed, layer: Layer, mode: Mode, lenient: bool, key: str | None
 ) -> Receipt:
@@ -263,7 +268,7 @@ async def _push_stream(
         mode=mode,
         lenient=lenient,
         allow_empty=_allows_empty(request),
-        seal=lambda: None if key is None else Idempotency(key, lines.digest),
+        seal=lambda: None if key is None else _sealed(request, key, lines.digest),
     )
 
 

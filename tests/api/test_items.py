@@ -333,3 +333,12 @@ async def test_an_id_may_hold_any_character_that_an_address_can_carry(fire: http
             assert (await fire.get(created.headers["location"])).json()["id"] == id
             assert (await fire.get(f"{ITEMS}/{address}/track")).json()["id"] == id
             assert (await fire.delete(f"{ITEMS}/{address}")).json()["gone"] == 1
+
+
+async def test_a_key_used_to_put_a_stream_does_not_stand_for_replacing_it(fire: httpx.AsyncClient) -> None:
+    await fire.post(ITEMS, json=unit("OTHER"))
+    headers = {"Content-Type": "application/x-ndjson", "Idempotency-Key": "k"}
+    line = json.dumps(unit("E1"))
+    assert (await fire.post(ITEMS, content=line, headers=headers)).json()["accepted"] == 1
+    assert (await fire.put(ITEMS, content=line, headers=headers)).status_code == 409
+    assert (await fire.get(f"{ITEMS}/OTHER")).status_code == 200
