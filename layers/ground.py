@@ -81,19 +81,6 @@ class Source:
     reachless: int = 0
     """Those found that cover nothing, for neither they nor their layer state `reach_m`."""
 
-    def note(self, covering: int) -> str | None:
-        """What a planner should know before believing a gap, if *covering* of its features cover any of the area."""
-        if self.held == 0 or (covering and not self.reachless):
-            return None
-        if self.found == 0:
-            return f"{self.layer}: none of its {self.held} features lies near the area and meets “where”."
-        if self.reachless:
-            return (
-                f"{self.layer}: {self.reachless} of the {self.found} features near the area count for nothing, "
-                "for neither they nor the layer state reach_m."
-            )
-        return f"{self.layer}: its {self.found} features near the area reach none of it."
-
 
 @dataclass(frozen=True, slots=True)
 class Case:
@@ -103,6 +90,33 @@ class Case:
     resolution: int
     at_least: int
     sources: tuple[Source, ...]
+
+
+def notes(sources: Sequence[Source], covering: Mapping[LayerName, int]) -> list[str]:
+    """What a planner should know before believing a gap: which layers, or how much of them, counted for nothing.
+
+    *covering* is how many features of each layer cover any of the area.
+    """
+    silent = [source for source in sources if source.held and not covering.get(source.layer)]
+    empty = [source.layer for source in silent if not source.found]
+    mute = [source.layer for source in silent if source.found and source.reachless == source.found]
+    found = []
+    if mute:
+        found.append(
+            f"Without any reach_m, of a feature or of the layer, and so without cover: {', '.join(mute)}."
+        )
+    if empty:
+        found.append(f"Without any feature near the area that meets “where”: {', '.join(empty)}.")
+    for source in sources:
+        if source.layer in empty or source.layer in mute:
+            continue
+        if source.reachless:
+            found.append(
+                f"{source.layer}: {source.reachless} of {source.found} features near the area state no reach_m."
+            )
+        elif source in silent:
+            found.append(f"{source.layer}: its {source.found} features near the area reach none of it.")
+    return found
 
 
 class Input(NamedTuple):

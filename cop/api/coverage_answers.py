@@ -10,7 +10,7 @@ import orjson
 import shapely
 
 from layers.gaps import Analysis
-from layers.ground import Case, Input, work_out
+from layers.ground import Case, Input, notes, work_out
 from layers.hexes import Hexes, outlines, patches
 
 MAX_PATCHES = 1_000
@@ -37,7 +37,7 @@ def _totals(case: Case, analysis: Analysis, inputs: Sequence[Input]) -> dict[str
         "resolution": case.resolution,
         "at_least": case.at_least,
         "inputs": [_input(each) for each in inputs],
-        "notes": _notes(case, inputs),
+        "notes": notes(case.sources, {each.layer: each.features for each in inputs}),
         "area_km2": _km2(analysis.area),
         "covered_km2": _km2(analysis.covered),
         "gap_km2": _km2(analysis.gap),
@@ -67,12 +67,6 @@ def _input(each: Input) -> dict[str, Any]:
         "revision": each.revision,
         "features": each.features,
     }
-
-
-def _notes(case: Case, inputs: Sequence[Input]) -> list[str]:
-    """What of the layers counted for nothing, and why: a gap for want of `reach_m` is no gap on the ground."""
-    covering = {each.layer: each.features for each in inputs}
-    return [note for source in case.sources if (note := source.note(covering.get(source.layer, 0)))]
 
 
 def _km2(hexes: Hexes) -> float:

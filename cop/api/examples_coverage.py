@@ -28,9 +28,7 @@ _ANALYSIS: dict[str, Any] = {
             "features": 31,
         }
     ],
-    "notes": [
-        "ems.units: 4 of the 30 features near the area count for nothing, for neither they nor the layer …"
-    ],
+    "notes": ["ems.units: 4 of 30 features near the area state no reach_m."],
     "area_km2": 13.8,
     "covered_km2": 13.5,
     "gap_km2": 0.3,

@@ -120,7 +120,7 @@ async def test_gaps_where_no_unit_fits_are_all_of_the_area(ask: Any) -> None:
     }
     frame = await ask(lambda c: c.gaps(area, ["cfd.units"], where={"status": ["available"]}))
     assert frame.attrs["covered_km2"] == 0
-    assert "none of its 1 features" in frame.attrs["notes"][0]
+    assert frame.attrs["notes"] == ["Without any feature near the area that meets “where”: cfd.units."]
     assert set(frame.role) == {"gap"}
 
 

@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from layers.errors import TooLarge
-from layers.ground import COVERING, Case, Source, boxes_near, check_area, coverage_of, work_out
+from layers.ground import COVERING, Case, Source, boxes_near, check_area, coverage_of, notes, work_out
 from layers.hexes import Hexes, disk, fill
 from layers.model import LayerName, LayerRules
 from tests.unit.hexes_shapes import box
@@ -126,3 +126,26 @@ def test_boxes_near_an_area_at_the_antimeridian_lie_on_both_sides() -> None:
 
 def test_boxes_near_a_pole_go_all_round() -> None:
     assert [(west, east) for west, _, east, _ in boxes_near(box(0, 89, 10, 89.9), 0, 5)] == [(-180, 180)]
+
+
+def source_of(layer: str, *, held: int, found: int, reachless: int) -> Source:
+    name, epoch = LayerName(layer), UUID(int=1)
+    return Source(name, "cfd", "units", epoch, 1, (), (), (), held=held, found=found, reachless=reachless)
+
+
+def test_notes_say_what_counted_for_nothing_and_why() -> None:
+    sources = [
+        source_of("cfd.mute", held=9, found=3, reachless=3),
+        source_of("cpd.mute", held=9, found=1, reachless=1),
+        source_of("cfd.elsewhere", held=9, found=0, reachless=0),
+        source_of("cfd.mixed", held=9, found=5, reachless=2),
+        source_of("cfd.beside", held=9, found=2, reachless=0),
+        source_of("cfd.good", held=9, found=2, reachless=0),
+        source_of("cfd.empty", held=0, found=0, reachless=0),
+    ]
+    assert notes(sources, {LayerName("cfd.mixed"): 3, LayerName("cfd.good"): 2}) == [
+        "Without any reach_m, of a feature or of the layer, and so without cover: cfd.mute, cpd.mute.",
+        "Without any feature near the area that meets “where”: cfd.elsewhere.",
+        "cfd.mixed: 2 of 5 features near the area state no reach_m.",
+        "cfd.beside: its 2 features near the area reach none of it.",
+    ]
