@@ -10,22 +10,20 @@ import asyncio
 import sys
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import typer
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cop.api.requests import parse_bbox
 from cop.push import push
-from cop.server import check_port, database_at, run_server
+from cop.server import Result, check_port, database_at, in_transaction, run_server
 from cop.settings import Settings
 from layers import credentials, directory
-from layers.database import Database, migrate
+from layers.database import migrate
 from layers.errors import LayersError, NotFound
 from layers.kinds import KINDS
 from layers.model import Scope, Status, Stream
-
-Result = TypeVar("Result")
 
 app = typer.Typer(
     help="A live map on which agencies see each other.", no_args_is_help=True, pretty_exceptions_enable=False
@@ -51,19 +49,9 @@ StatusOption = Annotated[Status, typer.Option("--status", help="For life: actual
 
 
 def _administer(work: Callable[[AsyncConnection], Awaitable[Result]]) -> Result:
-    """Run *work* in one transaction on a database whose schema is up to date."""
-
-    async def run(url: str) -> Result:
-        await migrate(url)
-        database = Database(url, pool_size=1)
-        try:
-            async with database.begin() as connection:
-                return await work(connection)
-        finally:
-            await database.dispose()
-
+    """`in_transaction` on the database of the environment's settings."""
     with database_at(Settings.from_environment()) as url:
-        return asyncio.run(run(url))
+        return in_transaction(url, work)
 
 
 @app.command()

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import uvicorn
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cop.embedded import Cluster
 from cop.live.wire import MAX_CLIENT_BYTES
 from cop.settings import Settings
+from layers.database import Database, migrate
 from layers.errors import Unavailable
+
+Result = TypeVar("Result")
 
 OPTIONS: dict[str, Any] = {
     "ws": "cop.api.abortable:AbortableProtocol",
@@ -33,6 +38,21 @@ def database_at(settings: Settings) -> Iterator[str]:
         return
     with Cluster.open(settings.data_dir) as cluster:
         yield cluster.url
+
+
+def in_transaction(url: str, work: Callable[[AsyncConnection], Awaitable[Result]]) -> Result:
+    """What *work* returns, done in one transaction on a database whose schema is brought up to date first."""
+
+    async def run() -> Result:
+        await migrate(url)
+        database = Database(url, pool_size=1)
+        try:
+            async with database.begin() as connection:
+                return await work(connection)
+        finally:
+            await database.dispose()
+
+    return asyncio.run(run())
 
 
 def check_port(settings: Settings) -> None:

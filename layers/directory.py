@@ -111,7 +111,7 @@ class Directories:
 
 async def read_policy_revision(connection: AsyncConnection) -> int:
     """How often agencies, layers, shares, operations or credentials have changed."""
-    revision: int = await connection.scalar(select(tables.policy.c.revision))  # type: ignore[assignment]
+    revision: int = (await connection.execute(select(tables.policy.c.revision))).scalar_one()
     return revision
 
 

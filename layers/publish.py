@@ -28,7 +28,8 @@ __all__ = ["Idempotency", "Item", "Mode", "Publisher", "authorise"]
 MAX_REJECTIONS = 1_000
 """Refusals that a push names; a stream is given up at that many."""
 MAX_WAITING = 20_000
-"""Features waiting for one layer's lock in this process; beyond that a push is told to come back."""
+"""Features waiting for one layer's lock in this process (a stream, which waits on disk, counts as one group);
+beyond that a push is told to come back."""
 GROUP = 2_000
 """Features written in one transaction, more only if a single push brings them."""
 CAUSED_BY_A_PUSH = (LayersError, asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, ValueError)
@@ -141,7 +142,7 @@ class Publisher:
         if lane is None:
             lane = self._lanes[push.layer.id] = deque()
             self._start(self._drain(push.layer.id, lane))
-        elif sum(min(waiting.count, GROUP) for waiting in lane) + push.count > MAX_WAITING:
+        elif sum(min(each.count, GROUP) for each in (*lane, push)) > MAX_WAITING:
             raise Unavailable(
                 f"“{push.layer.name}” has too much waiting to be written; try again in a second.",
                 code="layer.busy",
@@ -242,10 +243,9 @@ def authorise(viewer: Viewer, layer: Layer) -> None:
 def _refuse(push: Push, allow_empty: bool) -> None:
     if push.rejections and not push.lenient:
         raise PushRejected(push.rejections, push.count)
+    # Who is refused must be known, or a replacement would take it away.
     if push.mode is Mode.REPLACE and any(rejection.id is None for rejection in push.rejections):
-        raise PushRejected(
-            push.rejections, push.count
-        )  # Who is refused must be known, or it would be taken away.
+        raise PushRejected(push.rejections, push.count)
     if push.mode is Mode.REPLACE and push.count == len(push.rejections) and not allow_empty:
         raise Invalid(
             "The set is empty, so everything would be gone. If that is meant, add ?allow_empty=true.",

@@ -289,7 +289,7 @@ def _decode(basemap: Path) -> list[tuple[str, str, Any]]:
     found = []
     tile_box = shapely.box(0, 0, EXTENT, EXTENT)
     with basemap.open("rb") as file:
-        for (zoom, x, y), packed in all_tiles(MmapSource(file)):  # type: ignore[no-untyped-call]
+        for (zoom, x, y), packed in all_tiles(MmapSource(file)):  # type: ignore[no-untyped-call]  # pmtiles has no types
             if zoom != ZOOM:
                 continue
             layers = mapbox_vector_tile.decode(

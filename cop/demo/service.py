@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 import os
@@ -20,11 +19,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cop.demo.scenario import HOST, OPERATION, PARTIES, PUBLICATIONS, TITLE, Publication
 from cop.demo.tether import instructions, on_release, say
-from cop.server import database_at, run_server
+from cop.server import database_at, in_transaction, run_server
 from cop.settings import Settings
 from layers import tables
 from layers.credentials import create_key, revoke
-from layers.database import Database, migrate
 from layers.directory import (
     Directory,
     add_agency,
@@ -110,20 +108,10 @@ def free_port(host: str, port: int) -> int:
     raise Unavailable(f"The ports {port} to {port + PORTS_TRIED - 1} are all taken; set COP_PORT to another.")
 
 
-async def _prepare(url: str) -> dict[str, str]:
-    await migrate(url)
-    database = Database(url, pool_size=1)
-    try:
-        async with database.begin() as connection:
-            return await set_up(connection)
-    finally:
-        await database.dispose()
-
-
 def serve(settings: Settings) -> None:
     """Serve until the parent lets go. Says `{"url", "keys"}` before it listens, or `{"error"}`."""
     with database_at(settings) as url:
-        keys = asyncio.run(_prepare(url))
+        keys = in_transaction(url, set_up)
         port = free_port(settings.host, settings.port)
         settings = settings.model_copy(update={"database_url": url, "port": port})
         # uvicorn repeats the signal that stopped it; it must not end us before the database is closed.

@@ -101,6 +101,21 @@ async def test_too_much_waiting_is_told_to_come_back(
     assert (await first).accepted + (await second).accepted == 3
 
 
+async def test_a_long_stream_waits_its_turn_instead_of_being_sent_away(
+    db: Database, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("layers.publish.MAX_WAITING", 5)
+    monkeypatch.setattr("layers.publish.GROUP", 2)
+    layer, owner = await make_layer(db)
+    async with locked(db, layer):
+        first = asyncio.create_task(publisher.push(owner, layer, items(unit("E0"))))
+        await asyncio.sleep(0.1)
+        many = stream(*(unit(f"U{number}") for number in range(50)))
+        second = asyncio.create_task(publisher.push_stream(owner, layer, many))
+        await asyncio.sleep(0.1)
+    assert ((await first).accepted, (await second).accepted) == (1, 50)
+
+
 async def test_a_sender_who_left_is_not_written_for(db: Database, publisher: Publisher) -> None:
     layer, owner = await make_layer(db)
     async with locked(db, layer):
