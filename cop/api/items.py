@@ -277,7 +277,7 @@ def _receipt_answer(
 ) -> Response:
     one = items[0][1] if len(items) == 1 and items[0][0] == "" else None
     if receipt.created == 1 and isinstance(one, dict):
-        named = one.get("id") or request.path_params.get("id")
+        named = one["id"] if one.get("id") is not None else request.path_params["id"]
         place = link(request, f"/collections/{layer.name}/items/{quote(str(named), safe='')}", "self")["href"]
         return json_answer(receipt_body(receipt), 201, Location=place)
     return json_answer(receipt_body(receipt))

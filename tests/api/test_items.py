@@ -342,3 +342,8 @@ async def test_a_key_used_to_put_a_stream_does_not_stand_for_replacing_it(fire: 
     assert (await fire.post(ITEMS, content=line, headers=headers)).json()["accepted"] == 1
     assert (await fire.put(ITEMS, content=line, headers=headers)).status_code == 409
     assert (await fire.get(f"{ITEMS}/OTHER")).status_code == 200
+
+
+async def test_a_feature_called_0_is_found_where_the_answer_says(fire: httpx.AsyncClient) -> None:
+    created = await fire.post(ITEMS, json=unit("E1") | {"id": 0})
+    assert (await fire.get(created.headers["location"])).json()["id"] == "0"
