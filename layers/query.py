@@ -178,6 +178,7 @@ class Fix(NamedTuple):
     lng: float
     lat: float
     observed_at: datetime
+    received_at: datetime
     revision: int
 
 
@@ -193,7 +194,7 @@ async def read_track(
         raise NotFound("feature", id)
     rows = await raw.fetch(
         """
-        SELECT ST_X(geometry) AS lng, ST_Y(geometry) AS lat, observed_at, revision
+        SELECT ST_X(geometry) AS lng, ST_Y(geometry) AS lat, observed_at, received_at, revision
         FROM change
         WHERE layer_id = $1 AND feature_id = $2 AND op <> 'gone' AND ST_GeometryType(geometry) = 'ST_Point'
         ORDER BY observed_at DESC, revision DESC

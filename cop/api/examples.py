@@ -92,7 +92,11 @@ TRACK = _answer(
         "type": "Feature",
         "id": "E42",
         "geometry": {"type": "LineString", "coordinates": [[-87.63, 41.88], [-87.6278, 41.8819]]},
-        "properties": {"times": ["2026-11-22T14:01:11Z", "2026-11-22T14:02:11Z"], "revisions": [102, 118]},
+        "properties": {
+            "times": ["2026-11-22T14:01:11Z", "2026-11-22T14:02:11Z"],
+            "received": ["2026-11-22T14:01:12Z", "2026-11-22T14:02:13Z"],
+            "revisions": [102, 118],
+        },
     },
     "application/geo+json",
 )

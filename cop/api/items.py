@@ -118,6 +118,7 @@ async def get_track(layer: str, id: str, request: Request, access: Accessed, dat
         }
     properties = {
         "times": [rfc3339(fix.observed_at) for fix in fixes],
+        "received": [rfc3339(fix.received_at) for fix in fixes],
         "revisions": [fix.revision for fix in fixes],
     }
     return geojson(

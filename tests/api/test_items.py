@@ -300,7 +300,7 @@ async def test_a_track_is_a_line_with_its_times(fire: httpx.AsyncClient) -> None
     track = (await fire.get(f"{ITEMS}/E1/track")).json()
     assert track["geometry"] == {"type": "LineString", "coordinates": [[-87.6, 41.8], [-87.5, 41.8]]}
     assert track["properties"]["revisions"] == [1, 2]
-    assert len(track["properties"]["times"]) == 2
+    assert len(track["properties"]["times"]) == len(track["properties"]["received"]) == 2
 
 
 async def test_a_repaired_polygon_says_so(fire: httpx.AsyncClient) -> None:
