@@ -94,28 +94,29 @@ class Departure(NamedTuple):
 
 
 async def read_departures(
-    connection: AsyncConnection, layer: LayerId, head: Head, *, back: int
+    connection: AsyncConnection, layer: LayerId, head: Head, *, limit: int
 ) -> tuple[int, list[Departure]]:
-    """What left *layer* in the *back* revisions up to *head*, ascending, and since when that is all.
+    """The newest *limit* departures from *layer* up to *head*, ascending, and the revision after which they are all.
 
-    The log may reach less far back than was asked for.
+    However many other changes lie between them. Where there are fewer, they go back to where the log begins.
     """
     raw = await driver(connection)
+    rows = await raw.fetch(DEPARTURES, layer, head.revision, limit)
+    departures = [
+        Departure(FeatureId(row["feature_id"]), row["revision"], row["why"]) for row in reversed(rows)
+    ]
+    if len(departures) == limit:
+        return departures[0].revision, departures
     first = await raw.fetchval("SELECT min(revision) FROM change WHERE layer_id = $1", layer)
-    if first is None:
-        return head.revision, []
-    floor = max(first - 1, head.revision - back)
-    rows = await raw.fetch(
-        """
-        SELECT revision, feature_id, why FROM change
-        WHERE layer_id = $1 AND revision > $2 AND revision <= $3 AND op = 'gone'
-        ORDER BY revision
-        """,
-        layer,
-        floor,
-        head.revision,
-    )
-    return floor, [Departure(FeatureId(row["feature_id"]), row["revision"], row["why"]) for row in rows]
+    return (head.revision if first is None else first - 1), departures
+
+
+DEPARTURES = """
+SELECT revision, feature_id, why FROM change
+WHERE layer_id = $1 AND revision <= $2 AND op = 'gone'
+ORDER BY revision DESC
+LIMIT $3
+"""
 
 
 def bbox_of(row: Any) -> BBox | None:

@@ -169,6 +169,7 @@ change = Table(
     Column("expires_at", DateTime(timezone=True)),
     Column("actor", Text, nullable=False),
     Index("change_track", "layer_id", "feature_id", "observed_at"),
+    Index("change_gone", "layer_id", "revision", postgresql_where=text("op = 'gone'")),
     postgresql_partition_by="RANGE (received_at)",
 )
 
@@ -189,4 +190,33 @@ idempotency = Table(
     Column("body_hash", LargeBinary, nullable=False),
     Column("receipt", JSONB, nullable=False),
     Column("at", DateTime(timezone=True), nullable=False, server_default=_now),
+)
+
+feed_refusal = Table(
+    "feed_refusal",
+    metadata,
+    Column("layer_id", Integer, primary_key=True, autoincrement=False),
+    Column("since", DateTime(timezone=True), nullable=False),
+    Column("features", BigInteger, nullable=False),
+    Column("last_at", DateTime(timezone=True), nullable=False),
+    Column("last_code", Text, nullable=False),
+    Column("last_pointer", Text, nullable=False),
+    Column("last_detail", Text, nullable=False),
+    comment="Features refused at the door of a layer, counted by all processes together.",
+    prefixes=["UNLOGGED"],
+)
+
+worker = Table(
+    "worker",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("seen_at", DateTime(timezone=True), nullable=False),
+    Column(
+        "subscribers",
+        JSONB,
+        nullable=False,
+        comment='viewers by layer and agency (0 is the public): {"7": {"2": 5}}',
+    ),
+    comment="A row for each process that serves; one not seen of late has died.",
+    prefixes=["UNLOGGED"],
 )

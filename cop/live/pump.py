@@ -26,8 +26,8 @@ log = logging.getLogger("cop.live")
 
 BATCH = 2_000
 """Features or changes folded in at a time, some 20 ms; between batches the sockets have their turn."""
-REMEMBERED = 100_000
-"""How many revisions before a layer's head are searched for departures, so that a restart resets nobody."""
+REMEMBERED = 20_000
+"""How many of a layer's departures are read at the start, so that a restart resets nobody; more are not kept."""
 PACE_S = 0.05
 """Rounds of reading are at least so far apart: several rings within a tick cost one round."""
 TILED_PACE_S = 1.0
@@ -204,7 +204,7 @@ class Pump:
             if layer.stream is Stream.TILED:
                 return LayerPicture((await read_heads(connection)).layers[layer.id], tiled=True)
             head, features = await read_layer(connection, layer.id)
-            floor, departures = await read_departures(connection, layer.id, head, back=REMEMBERED)
+            floor, departures = await read_departures(connection, layer.id, head, limit=REMEMBERED)
         picture = LayerPicture(head)
         features.sort(key=lambda feature: feature.revision)
         for start in range(0, len(features), BATCH):
