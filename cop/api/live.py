@@ -7,27 +7,22 @@ slow to keep up (come back with `since`), 4401 the credential has ended. The rul
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from http import HTTPStatus
 from time import monotonic
 
-import asyncpg
 from fastapi import APIRouter, Response, WebSocket
-from sqlalchemy.exc import SQLAlchemyError
 from starlette.websockets import WebSocketDisconnect
 
 from cop.api.abortable import abort
+from cop.api.entry import OUT_OF_REACH, pass_of
 from cop.api.errors import PROBLEM, status_of
-from cop.auth import origin_allowed, secret_of
+from cop.auth import origin_allowed
 from cop.live.hub import Hub
 from cop.live.session import OUR_FAULT, Pass, Session
-from cop.live.wire import MAX_CLIENT_BYTES, PROTOCOL, milliseconds, text_of
+from cop.live.wire import MAX_CLIENT_BYTES, PROTOCOL, text_of
 from cop.settings import Settings
-from layers.credentials import Standing, hash_of, identify
-from layers.database import Database
 from layers.errors import Forbidden, Invalid, LayersError, Unavailable
-from layers.model import PUBLIC
 
 log = logging.getLogger("cop.live")
 router = APIRouter()
@@ -39,7 +34,6 @@ ADMISSION_DEADLINE_S = 10.0
 CLOSE_DEADLINE_S = 1.0
 """A viewer who does not read takes no close frame either; after this its connection is cut."""
 
-OUT_OF_REACH = (TimeoutError, OSError, SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError)
 BINARY = (1003, "text only")
 TOO_MANY = (1008, f"more than {MESSAGES_A_SECOND} messages a second")
 TOO_LARGE = (1009, f"more than {MAX_CLIENT_BYTES} bytes")
@@ -75,28 +69,7 @@ async def _admit(websocket: WebSocket) -> Pass:
     allowed = (*settings.allowed_origins, settings.origin)
     if not origin_allowed(websocket.headers.get("origin"), websocket.headers.get("host"), allowed):
         raise Forbidden("This page may not open the live stream.", code="live.origin")
-    return await _identified(websocket, state.database, state.hub)
-
-
-async def _identified(websocket: WebSocket, database: Database, hub: Hub) -> Pass:
-    secret = secret_of(websocket.headers, websocket.cookies)
-    if secret is None:
-        return Pass(PUBLIC)
-    while True:
-        standing = await _standing(database, secret)
-        # The hub asks about credentials when the policy moves on; one that was judged before that, again.
-        if standing.policy_revision >= (hub.policy_revision or 0):
-            expires_ms = None if standing.expires_at is None else milliseconds(standing.expires_at)
-            return Pass(standing.viewer, hash_of(secret), expires_ms, standing.policy_revision)
-
-
-async def _standing(database: Database, secret: str) -> Standing:
-    """What the credential is worth; asked twice where the first connection turns out to be broken."""
-    with contextlib.suppress(*OUT_OF_REACH):
-        async with database.connect() as connection:
-            return await identify(connection, secret)
-    async with database.connect() as connection:
-        return await identify(connection, secret)
+    return await pass_of(websocket)
 
 
 def _refusal(error: LayersError) -> Response:
