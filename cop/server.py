@@ -21,7 +21,8 @@ from layers.errors import Unavailable
 Result = TypeVar("Result")
 
 OPTIONS: dict[str, Any] = {
-    "ws": "cop.api.abortable:AbortableProtocol",
+    "http": "cop.api.protocols:BoundedHttp",
+    "ws": "cop.api.protocols:BoundedWebsocket",
     # Compression makes a broadcast several times dearer.
     "ws_per_message_deflate": False,
     "ws_max_size": MAX_CLIENT_BYTES,

@@ -14,7 +14,7 @@ from time import monotonic
 from fastapi import APIRouter, Response, WebSocket
 from starlette.websockets import WebSocketDisconnect
 
-from cop.api.abortable import abort
+from cop.api.protocols import abort
 from cop.api.entry import OUT_OF_REACH, pass_of
 from cop.api.errors import PROBLEM, status_of
 from cop.auth import origin_allowed
