@@ -24,6 +24,8 @@ from layers.model import BBox, JsonObject, LayerName, Receipt, Rejection
 if TYPE_CHECKING:
     from geopandas import GeoDataFrame
 
+    from cop.watch import Watch
+
 MAX_FEATURES = 1_000
 """Features in one request: the service's own limit."""
 MAX_BYTES = 5_000_000
@@ -233,6 +235,31 @@ class Client:
         frame.attrs.update(answer)
         return frame
 
+    def watch(
+        self,
+        *layers: str,
+        view: BBox | None = None,
+        where: Mapping[str, Sequence[Any]] | None = None,
+        operation: str | None = None,
+    ) -> Watch:
+        """Follow *layers* as they change: `async for change in client.watch("cfd.units"): …`, without end.
+
+        Without *layers*, all of *operation*, or all that this client may see; only what is in *view* (west
+        south east north), and where *where* holds (`kind`, `agency`, `status`: lists of what is let through).
+        First comes what is there, then a `current` change, then each change as it happens; after a lost
+        connection exactly what was missed. See `cop.watching.changes` for what a change says.
+        """
+        from cop.watch import Watch  # a feed needs no websocket
+        from cop.watching.fold import Wanted
+
+        return Watch(
+            self.url,
+            self._http.headers.get("Authorization"),
+            Wanted(layers, operation, view, where or {}),
+            patience_s=self.patience_s,
+            on_wait=self._on_wait,
+        )
+
     def session(self) -> JsonObject:
         """Who the service takes this client for, and its clock."""
         return self._json("GET", "/session")
@@ -372,16 +399,16 @@ class Client:
                 answer = self._http.request(method, path, content=content, headers=headers, params=params)
             except httpx.TransportError as error:
                 unsent = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
-                wait_s = _pause_s(attempt)
+                wait_s = pause_s(attempt)
                 why = f"{self.url} does not answer: {str(error) or type(error).__name__}"
                 if not (repeatable or unsent) or time.monotonic() + wait_s > deadline:
                     raise ProblemError(0, "client.no_answer", why) from error
             else:
                 if answer.is_success:
                     return answer
-                wait_s = max(_pause_s(attempt), _retry_after_s(answer))
+                wait_s = max(pause_s(attempt), retry_after_s(answer))
                 if answer.status_code not in AGAIN or time.monotonic() + wait_s > deadline:
-                    raise _problem(answer)
+                    raise problem_of(answer)
                 why = f"{self.url} answers {answer.status_code}"
             self._on_wait(why, wait_s)
             time.sleep(wait_s)
@@ -424,12 +451,12 @@ def _next(page: JsonObject) -> str | None:
     return None
 
 
-def _pause_s(attempt: int) -> float:
+def pause_s(attempt: int) -> float:
     """Full jitter over a doubling pause: many feeds cut off at once do not come back at once."""
     return random.uniform(0.05, min(LONGEST_PAUSE_S, 0.25 * 2 ** min(attempt, 10)))  # noqa: S311 - no secret
 
 
-def _retry_after_s(answer: httpx.Response) -> float:
+def retry_after_s(answer: httpx.Response) -> float:
     """Seconds that `Retry-After` asks for, given as a number or as a date (RFC 9110 §10.2.3); else 0."""
     text = answer.headers.get("Retry-After", "")
     if text.isascii() and text.isdigit():
@@ -440,7 +467,8 @@ def _retry_after_s(answer: httpx.Response) -> float:
         return 0.0
 
 
-def _problem(answer: httpx.Response) -> ProblemError:
+def problem_of(answer: httpx.Response) -> ProblemError:
+    """What the service said in refusing."""
     try:
         body = answer.json()
     except ValueError:

@@ -157,10 +157,10 @@ def test_no_proxy_of_the_environment_sees_a_key(desk: Desk, monkeypatch: pytest.
 
 
 def test_pauses_grow_and_are_jittered() -> None:
-    longest = [max(client._pause_s(attempt) for _ in range(200)) for attempt in (1, 4, 12)]
+    longest = [max(client.pause_s(attempt) for _ in range(200)) for attempt in (1, 4, 12)]
     assert longest == sorted(longest)
     assert longest[-1] <= client.LONGEST_PAUSE_S
-    assert client._pause_s(12) != client._pause_s(12)
+    assert client.pause_s(12) != client.pause_s(12)
 
 
 def test_names_cannot_reach_other_addresses(desk: Desk) -> None:

@@ -1,0 +1,1 @@
+"""Following the live stream from Python: the fold of its messages (pure), and the command that shows it."""

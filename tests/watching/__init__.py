@@ -1,0 +1,1 @@
+"""Following the stream: the fold alone, and the whole of it over real sockets."""
