@@ -94,7 +94,8 @@ def database_of(request: Request) -> Database:
     return cast("Database", request.app.state.database)
 
 
-def _refuse_nul(request: Request) -> None:
+def refuse_nul(request: Request) -> None:
+    """Raise `Invalid` for an address that holds the one character that PostgreSQL has no place for."""
     if any("\0" in value for value in request.path_params.values()):
         raise Invalid("The address holds a NUL character.", code="path.nul")
     for name, value in request.query_params.multi_items():
@@ -107,7 +108,7 @@ async def access_of(request: Request) -> Access:
 
     Every address with parameters asks for it, so here the NUL is refused that PostgreSQL has no place for.
     """
-    _refuse_nul(request)
+    refuse_nul(request)
     settings = cast("Settings", request.app.state.settings)
     directories = cast("Directories", request.app.state.directories)
     by_cookie = "authorization" not in request.headers and COOKIE in request.cookies

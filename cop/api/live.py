@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from time import monotonic
 
 from fastapi import APIRouter, Response, WebSocket
 from starlette.websockets import WebSocketDisconnect
 
-from cop.api.protocols import abort
 from cop.api.entry import OUT_OF_REACH, pass_of
 from cop.api.errors import PROBLEM, status_of
+from cop.api.protocols import abort
+from cop.api.sender import Sender
 from cop.auth import origin_allowed
 from cop.live.hub import Hub
 from cop.live.session import OUR_FAULT, Pass, Session
@@ -88,7 +90,7 @@ def _refusal(error: LayersError) -> Response:
 async def _carry(websocket: WebSocket, session: Session) -> None:
     """Run both directions until either ends, then close with the code that fits."""
     directions = [
-        asyncio.create_task(Sender(websocket, session).run()),
+        asyncio.create_task(Sender(session, _put_on(websocket)).run()),
         asyncio.create_task(_receive(websocket, session)),
     ]
     try:
@@ -115,45 +117,11 @@ async def _close(websocket: WebSocket, code: int, reason: str) -> None:
         pass  # It has left already.
 
 
-class Sender:
-    """Takes what waits in a session to its socket, one message at a time."""
+def _put_on(websocket: WebSocket) -> Callable[[str], Awaitable[None]]:
+    async def put(text: str) -> None:
+        await websocket.send({"type": "websocket.send", "text": text})
 
-    def __init__(self, websocket: WebSocket, session: Session) -> None:
-        self._websocket = websocket
-        self._session = session
-        self._awake = asyncio.Event()
-        self._awake.set()
-        self._task: asyncio.Task[None] | None = None
-        self._sending = False
-        self._interrupted = False
-
-    async def run(self) -> None:
-        """Send until the session is to be closed, or the socket is gone."""
-        session = self._session
-        self._task = asyncio.current_task()
-        session.wake, session.interrupt = self._awake.set, self._interrupt
-        while session.closing is None:
-            await self._awake.wait()
-            self._awake.clear()
-            while (text := session.next_message()) is not None:
-                await self._send(text)
-                session.sent()
-
-    async def _send(self, text: str) -> None:
-        self._sending = True
-        try:
-            await self._websocket.send({"type": "websocket.send", "text": text})
-        except asyncio.CancelledError:
-            if self._task is None or not self._interrupted or self._task.uncancel() > 0:
-                raise
-        finally:
-            self._sending = self._interrupted = False
-
-    def _interrupt(self) -> None:
-        """Give up the message that the socket has no room for; the server has written none of it yet."""
-        if self._sending and self._task is not None:
-            self._interrupted = True
-            self._task.cancel()
+    return put
 
 
 async def _receive(websocket: WebSocket, session: Session) -> None:

@@ -225,6 +225,12 @@ def check_query(request: Request, *known: str) -> None:
             raise Invalid(f"The parameter “{name}” comes twice.", code=f"query.{name}")
 
 
+def names_etag(if_none_match: str, etag: str) -> bool:
+    """Whether the header names *etag*; a proxy may have weakened it (RFC 9110, 13.1.2)."""
+    named = {part.strip().removeprefix("W/") for part in if_none_match.split(",")}
+    return etag.removeprefix("W/") in named or "*" in named
+
+
 def parse_bbox(text: str | None) -> BBox | None:
     """`west,south,east,north` in degrees; west > east crosses the antimeridian; six numbers drop the heights."""
     if text is None:

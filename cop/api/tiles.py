@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
 
-from cop.api.requests import check_query
+from cop.api.requests import check_query, names_etag
 from cop.api.shapes import address, json_answer
 from cop.auth import Accessed, Databased
 from layers.model import Layer
@@ -49,7 +49,7 @@ async def get_tile(
         # The head is read before the features: a tile may be newer than its ETag says, never older.
         head = await read_head(connection, seen.id)
         headers = _headers(access, seen, head)
-        if _names(request.headers.get("if-none-match", ""), headers["ETag"]):
+        if names_etag(request.headers.get("if-none-match", ""), headers["ETag"]):
             return Response(status_code=304, headers=headers)
         encoded = await read_tile(connection, seen.id, tile)
     if not encoded:
@@ -65,9 +65,3 @@ def _headers(access: Accessed, layer: Layer, head: LayerHead) -> dict[str, str]:
         "Vary": "Authorization, Cookie",
         "Cop-Status": layer.status,
     }
-
-
-def _names(if_none_match: str, etag: str) -> bool:
-    """Whether the header names *etag*; a proxy may have weakened it (RFC 9110, 13.1.2)."""
-    named = {part.strip().removeprefix("W/") for part in if_none_match.split(",")}
-    return etag in named or "*" in named
