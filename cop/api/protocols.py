@@ -91,8 +91,9 @@ class BoundedHttp(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """The body has come, whoever read it."""
         super().on_message_complete()
-        self.cycle.more_body = False
         self._expect_no_more()
+        if self.cycle is not None:  # It is None in a request to open a websocket.
+            self.cycle.more_body = False
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is gone."""
