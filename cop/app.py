@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 import web
 from cop.analysts import Analysts
 from cop.api import admin, collections, coverage, errors, health, items, landing, live, session, tiles
+from cop.drain import Drain, Gate
 from cop.live.hub import Hub
 from cop.live.pump import Pump
 from cop.settings import Settings
@@ -32,10 +33,11 @@ def create_app(settings: Settings) -> FastAPI:
     publisher = Publisher(database)
     hub = Hub(tick_ms=settings.tick_ms)
     pump = Pump(database, hub, settings.database_url)
+    drain = Drain(hub, window_s=settings.drain_s)
     analysts = Analysts()
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, object]]:
         await migrate(settings.database_url)
         async with AsyncExitStack() as stack:
             stack.push_async_callback(database.dispose)
@@ -45,7 +47,7 @@ def create_app(settings: Settings) -> FastAPI:
                 kept(database, publisher, sweep_s=settings.sweep_s, history_days=settings.history_days)
             )
             await stack.enter_async_context(pump.running())
-            yield
+            yield {"drain": drain, "pump": pump}  # For `cop.process.Server`.
 
     app = FastAPI(
         title="Common operating picture",
@@ -60,6 +62,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.directories = Directories()
     app.state.publisher = publisher
     app.state.hub = hub
+    app.state.drain = drain
     app.state.pump = pump
     app.state.analysts = analysts
     errors.install(app)
@@ -67,6 +70,7 @@ def create_app(settings: Settings) -> FastAPI:
         app.include_router(module.router)
     _mount_page(app)
     app.add_middleware(RequestId)
+    app.add_middleware(Gate, drain=drain)
     return app
 
 

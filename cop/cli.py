@@ -16,6 +16,7 @@ import typer
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cop.api.requests import parse_bbox
+from cop.bench.command import app as bench_app
 from cop.push import push
 from cop.server import Result, check_port, database_at, in_transaction, run_server
 from cop.settings import Settings
@@ -39,6 +40,7 @@ for name, sub in (
     ("operation", operation_app),
     ("layer", layer_app),
     ("key", key_app),
+    ("bench", bench_app),
 ):
     app.add_typer(sub, name=name)
 app.command("push")(push)
@@ -65,7 +67,8 @@ def serve(
     check_port(settings)
     with database_at(settings) as url:
         asyncio.run(migrate(url))
-        run_server(settings.model_copy(update={"database_url": url}))
+        code = run_server(settings.model_copy(update={"database_url": url}))
+    sys.exit(code)
 
 
 @app.command("migrate")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
+import signal
 import socket
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -14,7 +16,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cop.embedded import Cluster
 from cop.live.wire import MAX_CLIENT_BYTES
+from cop.process import Server
 from cop.settings import Settings
+from cop.workers import FAILED, Supervisor
 from layers.database import Database, migrate
 from layers.errors import Unavailable
 
@@ -26,7 +30,8 @@ OPTIONS: dict[str, Any] = {
     # Compression makes a broadcast several times dearer.
     "ws_per_message_deflate": False,
     "ws_max_size": MAX_CLIENT_BYTES,
-    "timeout_graceful_shutdown": 5,
+    # For requests under way, after the drain; what is cut off then was not acknowledged.
+    "timeout_graceful_shutdown": 20,
     "server_header": False,
 }
 
@@ -68,14 +73,20 @@ def check_port(settings: Settings) -> None:
         raise Unavailable(detail, code="port.taken") from error
 
 
-def run_server(settings: Settings) -> None:
-    """Run uvicorn until it is told to stop; each worker builds the app from the environment set here."""
+def run_server(settings: Settings) -> int:
+    """Serve until a signal ends it; the exit code. Each process builds the app from the environment set here.
+
+    Afterwards the signals are ignored: what is left to do, such as stopping a database, takes a moment and
+    must not be cut short by whoever is impatient.
+    """
     os.environ |= {
         "COP_DATABASE_URL": settings.database_url,
         "COP_HOST": settings.host,
         "COP_PORT": str(settings.port),
+        "COP_DRAIN_S": str(settings.drain_s),
     }
-    uvicorn.run(
+    _allow_all_connections()
+    config = uvicorn.Config(
         "cop.app:create",
         factory=True,
         host=settings.host,
@@ -86,3 +97,19 @@ def run_server(settings: Settings) -> None:
         access_log=settings.log_level == "debug",
         **OPTIONS,
     )
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    try:
+        if settings.workers > 1:
+            return Supervisor(config, config.bind_socket()).run()
+        server = Server(config, heeds=signals)
+        server.run()
+        return 0 if server.started else FAILED
+    finally:
+        for each in signals:
+            signal.signal(each, signal.SIG_IGN)
+
+
+def _allow_all_connections() -> None:
+    """Let this process, and its workers, open as many sockets as the machine allows: 1,024 is the usual start."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

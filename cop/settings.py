@@ -51,6 +51,8 @@ class Settings(BaseModel):
     """Days of the log that are kept: tracks, replay, and resuming a stream."""
     sweep_s: Annotated[float, Field(gt=0)] = 1.0
     """How often expired features are looked for."""
+    drain_s: Annotated[float, Field(ge=0, le=600)] = 5.0
+    """Over how long a process that is told to stop sends its viewers elsewhere, one by one."""
     log_level: str = "info"
     """debug, info, warning or error."""
 

@@ -21,7 +21,7 @@ async def livez() -> Response:
 
 @router.get("/readyz", responses={503: {"description": "Not ready; the body says which part."}})
 async def readyz(request: Request) -> Response:
-    """The database can be reached, its schema is this code's, and the log is being followed."""
+    """The database can be reached, its schema is this code's, the log is being followed, and this goes on."""
     state = request.app.state
     parts = {
         "database": False,
@@ -35,5 +35,8 @@ async def readyz(request: Request) -> Response:
             parts["database"] = True
     except Exception as error:  # noqa: BLE001 - whatever it is, the answer is "not ready"
         logger.warning("not ready: %s: %s", type(error).__name__, error)
-    ready = all(parts.values())
-    return json_answer({"status": "ready" if ready else "not ready", "parts": parts}, 200 if ready else 503)
+    draining = state.drain.draining
+    ready = all(parts.values()) and not draining
+    status = "draining" if draining else "ready" if ready else "not ready"
+    answer = {"status": status, "parts": parts | {"draining": draining}}
+    return json_answer(answer, 200 if ready else 503)

@@ -113,8 +113,8 @@ def serve(settings: Settings) -> None:
     with database_at(settings) as url:
         keys = in_transaction(url, set_up)
         port = free_port(settings.host, settings.port)
-        settings = settings.model_copy(update={"database_url": url, "port": port})
-        # uvicorn repeats the signal that stopped it; it must not end us before the database is closed.
+        settings = settings.model_copy(update={"database_url": url, "port": port, "drain_s": 0.0})
+        # A signal that comes before the server listens to signals must not end us with the database open.
         signal.signal(signal.SIGTERM, lambda number, frame: None)
         on_release(_stop_serving, grace_s=30.0)
         say(json.dumps({"url": settings.origin, "keys": keys}))
@@ -122,7 +122,7 @@ def serve(settings: Settings) -> None:
 
 
 def _stop_serving() -> None:
-    """Tell uvicorn, again and again: it may only just be starting, and not listen to signals yet."""
+    """Tell the server, again and again: it may only just be starting, and not listen to signals yet."""
     for _ in range(120):
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(0.5)

@@ -41,7 +41,8 @@ def free_port() -> int:
 async def served(database_url: str, *, workers: int = 1) -> AsyncIterator[Service]:
     """`cop serve` on *database_url*, ready when the block begins and stopped when it ends."""
     port = free_port()
-    environment = os.environ | {"COP_DATABASE_URL": database_url, "COP_LOG_LEVEL": "warning"}
+    environment = {"COP_DRAIN_S": "0"} | os.environ
+    environment |= {"COP_DATABASE_URL": database_url, "COP_LOG_LEVEL": "warning"}
     command = (sys.executable, "-m", "cop", "serve", "--port", str(port), "--workers", str(workers))
     process = await asyncio.create_subprocess_exec(*command, env=environment)
     try:
