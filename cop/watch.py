@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -39,7 +39,7 @@ REFUSALS = frozenset({1003, 1007, 1008, 1009})
 """Close codes that say that we did wrong: to come back and do it again would help nobody."""
 CREDENTIAL_ENDED = 4401
 UNSEEN = frozenset({"live.layer", "live.operation"})
-"""Refusals of what is not to be seen: a mistake at the start, later perhaps a share that was taken back for a while."""
+"""Said of what is not to be seen. Passed over: the hello before says the same, and says it every time."""
 
 
 @dataclass(slots=True)
@@ -96,8 +96,8 @@ class Watch:
         self._was_heard = False
         self._was_current = False
 
-    async def __aiter__(self) -> AsyncIterator[Change]:
-        """Changes, from now on. To leave before the end, `contextlib.aclosing` closes the connection at once."""
+    async def __aiter__(self) -> AsyncGenerator[Change, None]:
+        """Changes, without end; `contextlib.aclosing(aiter(watch))` closes the connection on the way out."""
         deadline, attempt = time.monotonic() + self._patience_s, 0
         while True:
             attempt += 1
@@ -106,7 +106,9 @@ class Watch:
                     await self._subscribe(socket)
                     while True:
                         message = await self._next(socket)
-                        for change in self.fold.apply(message):
+                        changes = self.fold.apply(message)
+                        self._check_seen()
+                        for change in changes:
                             yield change
                         if self.fold.current:
                             attempt, self._was_current = 0, True
@@ -181,13 +183,19 @@ class Watch:
         match message["type"]:
             case "drain":
                 raise _Lost(f"{self._address} is about to stop", message["retry_ms"] / 1000.0)
-            case "error" if not (self._was_current and message["code"] in UNSEEN):
-                status = HTTPStatus.NOT_FOUND if message["code"] in UNSEEN else HTTPStatus.BAD_REQUEST
-                raise ProblemError(status, message["code"], message["detail"])
+            case "error" if message["code"] not in UNSEEN:
+                raise ProblemError(HTTPStatus.BAD_REQUEST, message["code"], message["detail"])
             case "frame":
                 self._now("live")
             case _:
                 pass
+
+    def _check_seen(self) -> None:
+        """What cannot be seen is a mistake at the start; later, a share that was taken back, for a while perhaps."""
+        if self.fold.unseen and not self._was_current:
+            what, name = self.fold.unseen[0]
+            detail = f"There is no {what} “{name}” that you can see."
+            raise ProblemError(HTTPStatus.NOT_FOUND, f"live.{what}", detail)
 
     def _ended(self, socket: ClientConnection) -> Exception:
         """What it means that the connection is closed."""

@@ -80,6 +80,8 @@ class Fold:
         """A layer whose frames did not follow from what is held: the connection must be made anew."""
         self.current = False
         """Whether this connection has told all that was there."""
+        self.unseen: list[tuple[str, str]] = []
+        """What was asked for and is not to be seen: (`layer` or `operation`, its name)."""
         self._known: dict[str, JsonObject] = {}
         self._number = 0
         self._said: set[str] = set()
@@ -113,8 +115,11 @@ class Fold:
     def _hello(self, hello: JsonObject) -> Iterator[Change]:
         self._known = {layer["id"]: layer for layer in hello["layers"]}
         followed = set(self._known)
+        self.unseen = [("layer", name) for name in self.wanted.layers if name not in self._known]
         if self.wanted.operation is not None:
             drawn = {each["id"]: each["layers"] for each in hello["operations"]}
+            if self.wanted.operation not in drawn:
+                self.unseen.append(("operation", self.wanted.operation))
             followed &= set(drawn.get(self.wanted.operation, ()))
         for name in [name for name in self.layers if name not in followed]:
             yield from self._drop(name)

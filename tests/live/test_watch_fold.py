@@ -18,8 +18,8 @@ from cop.watching.fold import Fold, Wanted
 from layers.model import LayerId, Sharing, Why
 from layers.sharing import visible
 from tests.live.client_model import state_of
+from tests.live.mirror import Mirror
 from tests.live.world import NOBODY, OTHER, OWN, World, point
-from tests.watching.mirror import Mirror
 
 EPOCH = "6f1e2a34-0000-4000-8000-000000000001"
 UNITS = "cfd.units"
