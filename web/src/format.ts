@@ -7,6 +7,19 @@ export function clockTime(ms: number): string {
   return new Date(ms).toLocaleTimeString("en-GB", { hour12: false });
 }
 
+/** When something began that still goes on: `14:02`, with its day if that was not in the last 20 hours. */
+export function sinceTime(ms: number, now: number): string {
+  const time = new Date(ms).toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" });
+  if (now - ms < 20 * 3_600_000) return time;
+  return `${new Date(ms).toLocaleDateString("en-GB", { day: "numeric", month: "short" })}, ${time}`;
+}
+
+/** `1,234`, and from 10,000 on `12.3k`: what fits into a hex. */
+export function shortCount(count: number): string {
+  if (count < 10_000) return count.toLocaleString("en-US");
+  return count < 1e6 ? `${Math.floor(count / 100) / 10}k` : `${Math.floor(count / 1e5) / 10}M`;
+}
+
 /** The short name of the viewer's zone at that moment, such as `CST` or `GMT+1`. */
 export function zoneName(ms: number): string {
   const parts = new Intl.DateTimeFormat("en-US", { timeZoneName: "short" }).formatToParts(ms);

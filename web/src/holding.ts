@@ -2,7 +2,8 @@
 // frame of the wire into a packed one for the page, or says that the frame does not follow from what is held.
 // Runs in the live worker, so that parsing and finding ids never cost the page a frame.
 
-import type { Frame, Gone, LayerFrame, Move, Put } from "./wire.ts";
+import { crc32, idCrcAt, readMove, RECORD_BYTES } from "./packed.ts";
+import type { Cell, Frame, Gone, LayerFrame, Move, Put } from "./wire.ts";
 
 /** Numbers of a packed move: lng, lat, observed_ms, heading_deg, speed_mps; NaN stands for null. */
 export const MOVE_WIDTH = 5;
@@ -19,6 +20,7 @@ export interface PackedLayer {
   moves: Float64Array;
   goneSlots: number[];
   gone: Gone[];
+  cells: Cell[];
 }
 
 export interface PackedFrame {
@@ -32,6 +34,10 @@ interface Held {
   revision: number;
   slots: Map<string, number>;
   free: number[];
+  /** Slot by the CRC-32 of the id, as packed moves name it; of a CRC that several ids share, all their slots. */
+  byCrc: Map<number, number | number[]>;
+  /** CRC-32 by slot. */
+  crcs: number[];
 }
 
 export class Holding {
@@ -66,7 +72,7 @@ export class Holding {
     const packed: PackedFrame = { type: "frame", time: frame.time, layers: {} };
     const lost: string[] = [];
     for (const [id, layer] of Object.entries(frame.layers)) {
-      const taken = this.#takeLayer(id, layer);
+      const taken = this.#takeLayer(id, layer, frame.time);
       if (taken === "lost") {
         this.drop(id);
         lost.push(id);
@@ -75,18 +81,26 @@ export class Holding {
     return { packed, lost };
   }
 
-  #takeLayer(id: string, frame: LayerFrame): PackedLayer | "lost" | "ignored" {
+  #takeLayer(id: string, frame: LayerFrame, timeMs: number): PackedLayer | "lost" | "ignored" {
     let held = this.#layers.get(id);
     if (frame.reset) {
-      held = { epoch: frame.epoch, revision: 0, slots: new Map(), free: [] };
+      held = {
+        epoch: frame.epoch,
+        revision: 0,
+        slots: new Map(),
+        free: [],
+        byCrc: new Map(),
+        crcs: [],
+      };
       this.#layers.set(id, held);
     } else if (!held) return "ignored";
     else if (held.epoch !== frame.epoch || held.revision !== frame.from) return "lost";
     // gone before put: within one frame a feature is in one list only, so freed slots may be used again at once
     const goneSlots = release(held, frame.gone);
     const putSlots = frame.put.map((put) => slotFor(held, put.id));
-    const moveSlots = new Uint32Array(frame.move.length);
-    const moves = new Float64Array(frame.move.length * MOVE_WIDTH);
+    const packed = (frame.packed?.byteLength ?? 0) / RECORD_BYTES;
+    const moveSlots = new Uint32Array(frame.move.length + packed);
+    const moves = new Float64Array(moveSlots.length * MOVE_WIDTH);
     for (let i = 0; i < frame.move.length; i++) {
       const move = frame.move[i]!;
       const slot = held.slots.get(move[0]);
@@ -94,9 +108,15 @@ export class Holding {
       moveSlots[i] = slot;
       writeMove(moves, i * MOVE_WIDTH, move);
     }
+    for (let i = frame.move.length, at = 0; i < moveSlots.length; i++, at += RECORD_BYTES) {
+      const slot = held.byCrc.get(idCrcAt(frame.packed!, at));
+      if (typeof slot !== "number") return "lost";
+      moveSlots[i] = slot;
+      readMove(frame.packed!, at, moves, i * MOVE_WIDTH, timeMs);
+    }
     held.revision = frame.to;
-    const { epoch, reset, put, gone } = frame;
-    return { epoch, revision: frame.to, reset, putSlots, put, moveSlots, moves, goneSlots, gone };
+    const { epoch, reset, put, gone, cells } = frame;
+    return { epoch, revision: frame.to, reset, putSlots, put, moveSlots, moves, goneSlots, gone, cells };
   }
 }
 
@@ -105,6 +125,10 @@ function slotFor(held: Held, id: string): number {
   if (slot === undefined) {
     slot = held.free.pop() ?? held.slots.size;
     held.slots.set(id, slot);
+    const crc = crc32(id);
+    held.crcs[slot] = crc;
+    const others = held.byCrc.get(crc);
+    held.byCrc.set(crc, others === undefined ? slot : [others, slot].flat());
   }
   return slot;
 }
@@ -116,9 +140,17 @@ function release(held: Held, gone: Gone[]): number[] {
     if (slot >= 0) {
       held.slots.delete(id);
       held.free.push(slot);
+      releaseCrc(held, slot);
     }
     return slot;
   });
+}
+
+function releaseCrc({ byCrc, crcs }: Held, slot: number): void {
+  const crc = crcs[slot]!;
+  const rest = [byCrc.get(crc)!].flat().filter((each) => each !== slot);
+  if (rest.length === 0) byCrc.delete(crc);
+  else byCrc.set(crc, rest.length === 1 ? rest[0]! : rest);
 }
 
 function writeMove(moves: Float64Array, at: number, move: Move): void {

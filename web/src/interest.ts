@@ -1,5 +1,5 @@
-// Which part of the picture the page asks the server for: all of it while that is reasonable, else what is in view and
-// some way around it. Pure.
+// Which part of the picture the page asks the server for: all of it while that is reasonable, else what is in view. What
+// lies around the view, so that a short pan shows no hole, is the server's to add. Pure.
 
 import type { BBox, View } from "./wire.ts";
 
@@ -9,27 +9,26 @@ import type { BBox, View } from "./wire.ts";
  */
 export const WHOLE_PICTURE = 20_000;
 
-/** The view to ask for, given the one asked for now (`held`); the same object when nothing is to be asked. */
-export function interest(held: View | null, bounds: BBox, zoom: number, features: number): View | null {
-  if (held === null && features <= WHOLE_PICTURE) return null;
-  if (held !== null && Math.abs(held.zoom - zoom) < 1.5 && contains(held.bbox, bounds)) return held;
-  return { bbox: padded(bounds), zoom: Math.round(zoom * 100) / 100 };
+/** The view to ask for, given the one asked for now (`asked`); null: everything. `features` counts summed ones too. */
+export function interest(asked: View | null, bounds: BBox, zoom: number, features: number): View | null {
+  // once it was too much it stays by view: the count of a view says nothing of the whole
+  if (asked === null && features <= WHOLE_PICTURE) return null;
+  const view = { bbox: onEarth(bounds), zoom: Math.round(zoom * 100) / 100 };
+  return asked !== null && isSame(asked, view) ? asked : view;
 }
 
-function contains(outer: BBox, inner: BBox): boolean {
-  if (outer[0] > outer[2] || inner[0] > inner[2]) return false;
-  return outer[0] <= inner[0] && outer[1] <= inner[1] && outer[2] >= inner[2] && outer[3] >= inner[3];
+function isSame(a: View, b: View): boolean {
+  return a.zoom === b.zoom && a.bbox.every((value, i) => value === b.bbox[i]);
 }
 
-/** Half a screen more on each side: a short pan then costs no message. Longitudes come back to -180 … 180. */
-function padded([west, south, east, north]: BBox): BBox {
-  const width = east - west;
-  const height = north - south;
-  const lats: [number, number] = [Math.max(-90, south - height / 2), Math.min(90, north + height / 2)];
-  if (width * 2 >= 360) return [-180, lats[0], 180, lats[1]];
-  return [wrap(west - width / 2), lats[0], wrap(east + width / 2), lats[1]];
+/** A map that was panned around the world counts longitudes on; they come back to -180 … 180. */
+function onEarth([west, south, east, north]: BBox): BBox {
+  const [low, high] = [Math.max(-90, south), Math.min(90, north)];
+  return east - west >= 360 ? [-180, low, 180, high] : [wrap(west), low, wrap(east), high];
 }
 
 function wrap(lng: number): number {
-  return ((((lng + 180) % 360) + 360) % 360) - 180;
+  const wrapped = lng >= -180 && lng <= 180 ? lng : ((((lng + 180) % 360) + 360) % 360) - 180;
+  // centimetres of a view mean nothing, and a message is shorter without them
+  return Math.round(wrapped * 1e6) / 1e6;
 }

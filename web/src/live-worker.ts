@@ -5,22 +5,27 @@ import { Live, type LiveEvent, type Socket, type Subscription, type World } from
 import type { View } from "./wire.ts";
 
 export type Order =
-  | { do: "start"; url: string }
+  | { do: "start"; url: string; health: string }
   | { do: "subscribe"; subscription: Subscription }
   | { do: "look"; view: View | null }
   | { do: "retry" };
 
 const scope = self as unknown as DedicatedWorkerGlobalScope;
 
-const world: World = {
-  open: (url, protocol) => new WebSocket(url, protocol) as unknown as Socket,
+const world = (health: string): World => ({
+  open: (url, protocols) => new WebSocket(url, protocols) as unknown as Socket,
+  answers: () =>
+    fetch(health, { cache: "no-store" }).then(
+      ({ ok }) => ok,
+      () => false,
+    ),
   now: () => Date.now(),
   random: () => Math.random(),
   after: (delayMs, run) => {
     const timer = setTimeout(run, delayMs);
     return () => clearTimeout(timer);
   },
-};
+});
 
 let live: Live | null = null;
 
@@ -32,7 +37,7 @@ function emit(event: LiveEvent): void {
 scope.onmessage = ({ data: order }: MessageEvent<Order>) => {
   switch (order.do) {
     case "start":
-      live = new Live(order.url, world, emit);
+      live = new Live(order.url, world(order.health), emit);
       return live.start();
     case "subscribe":
       return live?.subscribe(order.subscription);

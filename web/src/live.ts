@@ -1,12 +1,24 @@
 // The websocket client: connects, subscribes, resumes where it left off, keeps time, and says how the link is.
 // It only talks; what a message means for the picture is `state.ts`'s. `live-worker.ts` runs it off the page's thread.
 
-import { Holding, type PackedFrame } from "./holding.ts";
-import { parse, PROTOCOL, WireError, type ClientMessage, type Hello, type View } from "./wire.ts";
+import { Holding } from "./holding.ts";
+import type { Message } from "./state.ts";
+import {
+  type ClientMessage,
+  type Frame,
+  parse,
+  PROTOCOLS,
+  type View,
+  type Where,
+  WireError,
+} from "./wire.ts";
 
-/** How the link is. All times are ms since 1970 on this machine's clock. */
+/**
+ * How the link is. All times are ms since 1970 on this machine's clock. `moving`: the server is being restarted as planned,
+ * and the next connection is due in a moment.
+ */
 export interface Link {
-  state: "connecting" | "live" | "lost";
+  state: "connecting" | "live" | "moving" | "lost";
   /** When anything was last heard from the server; null: never. */
   heardAt: number | null;
   /** When the next attempt is due, while there is no connection. */
@@ -15,44 +27,72 @@ export interface Link {
   offset: number;
   /** How old the last frame was when it arrived, ms. */
   lag: number | null;
+  /** What was agreed on with the server; null: nothing yet. */
+  protocol: string | null;
+  /** Websockets don't open although the server answers: something between it and us forbids them. */
+  blocked: boolean;
 }
+
+export const NO_LINK: Link = {
+  state: "connecting",
+  heardAt: null,
+  retryAt: null,
+  offset: 0,
+  lag: null,
+  protocol: null,
+  blocked: false,
+};
 
 export interface Subscription {
   operation: string | null;
   view: View | null;
+  /** Only features with one of these statuses; null stands for none. Empty: all features. */
+  statuses: (string | null)[];
+  limit: number;
 }
 
 export type LiveEvent =
-  | {
-      kind: "message";
-      message: Hello | PackedFrame | { type: "revoked"; layer: string } | { type: "forget" };
-    }
+  | { kind: "message"; message: Message }
   | { kind: "link"; link: Link }
   | { kind: "notice"; code: string; detail: string };
 
 /** What the client needs of the world; the tests give it another one. */
 export interface World {
-  open(url: string, protocol: string): Socket;
+  open(url: string, protocols: string[]): Socket;
+  /** Whether the server answers a plain HTTP request. */
+  answers(): Promise<boolean>;
   now(): number;
   random(): number;
   after(delayMs: number, run: () => void): () => void;
 }
 
 export interface Socket {
+  binaryType: string;
+  readonly protocol: string;
   send(text: string): void;
   close(): void;
   onopen: (() => void) | null;
-  onmessage: ((event: { data: string }) => void) | null;
-  onclose: (() => void) | null;
+  onmessage: ((event: { data: string | ArrayBuffer }) => void) | null;
+  onclose: ((event: { code: number }) => void) | null;
 }
 
 export const PING_EVERY_MS = 10_000;
 /** The server says something at least every 5 s; twice that, with room for one late frame, means nobody is there. */
 export const SILENCE_MS = 12_000;
 
-/** Delay before attempt 1, 2, 3 …: doubling from 1 s, at most 30 s, spread by half so that a thousand pages don't return at once. */
+/** A planned restart that takes longer than this is a lost connection like any other, and is shown as one. */
+export const PLANNED_MS = 3000;
+/** So many websockets in a row that never opened are no accident. */
+export const BLOCKED_AFTER = 3;
+/** The close code of a server that stops as planned. */
+const DRAINED = 1012;
+
+/**
+ * Delay before attempt 1, 2, 3 …: doubling from 1 s to at most 30 s. Half of it is left to chance, at the longest too, so
+ * that a thousand pages that lost the server together don't come back together.
+ */
 export function backoffMs(attempt: number, random: number): number {
-  return Math.min(30_000, 500 * 2 ** Math.min(attempt, 10) * (1 + random));
+  return Math.min(15_000, 500 * 2 ** Math.min(attempt, 10)) * (1 + random);
 }
 
 /** The server's clock against ours, from the exchange with the shortest round trip: that one bounds the error tightest. */
@@ -76,14 +116,23 @@ export class Live {
   #clock = new Clock();
   #holding = new Holding();
   #subscription: Subscription | null = null;
-  /** The `n` of the last view asked for, and of the last that the server said is held whole. */
-  #askedView = 0;
-  #heldView = 0;
+  /** The views asked for, by their number, from the one that the cursors are of to the last. */
+  #views = new Map<number, View | null>();
+  #asked = 0;
+  /** The number of the view under which the cursors of what is held were obtained; null: what is held is of no one view. */
+  #anchor: number | null = null;
+  /** The number of the last view of which all was held. */
+  #settled = 0;
   #attempt = 0;
-  #link: Link = { state: "connecting", heardAt: null, retryAt: null, offset: 0, lag: null };
+  /** Connections in a row that never opened. */
+  #unopened = 0;
+  #opened = false;
+  #planned = false;
+  #link = NO_LINK;
   #cancelRetry = () => {};
   #cancelPing = () => {};
   #cancelSilence = () => {};
+  #cancelGrace = () => {};
 
   constructor(
     private readonly url: string,
@@ -98,39 +147,59 @@ export class Live {
   stop(): void {
     this.#leave();
     this.#cancelRetry();
+    this.#cancelGrace();
   }
 
   retryNow(): void {
     if (this.#link.retryAt !== null) this.#connect();
   }
 
-  /** Asks for another picture. What is held of the old one is dropped. */
+  /**
+   * Asks for another picture. What is held of another operation is dropped at once; of the same one, filtered otherwise, it
+   * stays on the screen until each layer comes anew.
+   */
   subscribe(subscription: Subscription): void {
-    if (same(this.#subscription, subscription)) return;
+    const before = this.#subscription;
+    if (same(before, subscription)) return;
     this.#subscription = subscription;
     this.#holding.clear();
-    this.emit({ kind: "message", message: { type: "forget" } });
+    if (before?.operation !== subscription.operation) {
+      this.emit({ kind: "message", message: { type: "forget" } });
+    }
     this.#sendSubscription();
   }
 
   look(view: View | null): void {
     if (!this.#subscription || same(this.#subscription.view, view)) return;
     this.#subscription = { ...this.#subscription, view };
-    this.#send({ type: "view", view, n: ++this.#askedView });
+    // what is not sent now goes with the subscription when the connection is there
+    if (this.#opened) this.#send({ type: "view", view, n: this.#number(view) });
+  }
+
+  #number(view: View | null): number {
+    this.#views.set(++this.#asked, view);
+    return this.#asked;
   }
 
   #connect(): void {
     this.#cancelRetry();
     this.#leave();
+    if (this.#planned) this.#moveOn();
     this.#update({ retryAt: null });
-    const socket = this.world.open(this.url, PROTOCOL);
+    const socket = this.world.open(this.url, PROTOCOLS);
+    socket.binaryType = "arraybuffer";
     this.#socket = socket;
     socket.onopen = () => {
+      this.#opened = true;
+      this.#unopened = 0;
+      this.#planned = false;
+      this.#update({ protocol: socket.protocol, blocked: false });
+      this.emit({ kind: "message", message: { type: "connected" } });
       this.#sendSubscription();
       this.#ping();
     };
     socket.onmessage = (event) => this.#receive(event.data);
-    socket.onclose = () => this.#lost();
+    socket.onclose = ({ code }) => this.#closed(code);
     this.#listen();
   }
 
@@ -140,16 +209,56 @@ export class Live {
     this.#cancelSilence();
     const socket = this.#socket;
     this.#socket = null;
+    this.#opened = false;
     if (!socket) return;
     socket.onopen = socket.onmessage = socket.onclose = null;
     socket.close();
   }
 
-  #lost(delayMs = backoffMs(++this.#attempt, this.world.random())): void {
+  #closed(code: number): void {
+    if (code === DRAINED) this.#planned = true;
+    // the server said when to come back, and this is the close that it announced
+    if (this.#link.retryAt !== null) {
+      this.#leave();
+      this.#moveOn();
+      return;
+    }
+    this.#lost();
+  }
+
+  #lost(): void {
+    if (!this.#opened && ++this.#unopened >= BLOCKED_AFTER) void this.#lookForBlock();
     this.#leave();
-    const state = this.#link.heardAt === null ? "connecting" : "lost";
-    this.#update({ state, lag: null, retryAt: this.world.now() + delayMs });
+    const delayMs = backoffMs(++this.#attempt, this.world.random());
+    const { heardAt, state } = this.#link;
+    if (heardAt === null) this.#update({ state: "connecting" });
+    else if (this.#planned && state !== "lost") this.#moveOn();
+    else this.#update({ state: "lost", lag: null });
+    this.#retryIn(delayMs);
+  }
+
+  #retryIn(delayMs: number): void {
+    this.#cancelRetry();
+    this.#update({ retryAt: this.world.now() + delayMs });
     this.#cancelRetry = this.world.after(delayMs, () => this.#connect());
+  }
+
+  /** Between two connections of a planned restart: no alarm, for a moment. */
+  #moveOn(): void {
+    if (this.#link.state !== "live") return;
+    this.#update({ state: "moving", lag: null });
+    this.#cancelGrace = this.world.after(PLANNED_MS, () => this.#update({ state: "lost" }));
+  }
+
+  /** The server says when to come back; until then this connection serves, if it is left open. */
+  #drain(retryMs: number): void {
+    this.#planned = true;
+    this.#retryIn(retryMs * (1 + this.world.random() / 5));
+  }
+
+  async #lookForBlock(): Promise<void> {
+    const answers = await this.world.answers();
+    if (!this.#opened) this.#update({ blocked: answers });
   }
 
   #listen(): void {
@@ -164,17 +273,41 @@ export class Live {
   }
 
   /**
-   * Everything that is held goes along as `since`, but only if the server has said that it is all of the last view asked
-   * for: a cursor is a revision of a layer within a view, and tells nothing of what else a newer view shows.
+   * Everything that is held goes along as `since`, with the view that it is of as `held`. What is of no one view, because
+   * the answer to the last view had only begun, is asked for whole: a cursor is a revision of a layer within a view, and
+   * tells nothing of what else another view shows.
    */
   #sendSubscription(): void {
     const wanted = this.#subscription;
-    if (!this.#socket || !wanted) return;
-    if (this.#heldView !== this.#askedView) this.#holding.clear();
-    const n = ++this.#askedView;
+    if (!this.#opened || !wanted) return;
+    const { operation, view, statuses, limit } = wanted;
+    if (this.#anchor === null) this.#holding.clear();
+    const held = this.#anchor === null ? view : this.#views.get(this.#anchor)!;
     const since = this.#holding.cursors();
-    const operation = wanted.operation === null ? {} : { operation: wanted.operation };
-    this.#send({ type: "subscribe", ...operation, view: wanted.view, n, since });
+    this.#send({
+      type: "subscribe",
+      ...(operation === null ? {} : { operation }),
+      view,
+      n: this.#number(view),
+      since,
+      ...(same(held, view) || Object.keys(since).length === 0 ? {} : { held }),
+      ...(statuses.length === 0 ? {} : { where: { status: statuses } satisfies Where }),
+      limit,
+    });
+  }
+
+  /** Takes note, after a frame, of what view the layers are that are held now. */
+  #settle({ view, anchor }: Frame): void {
+    if (view === null) {
+      // part of the answer to a newer view has come, and what left sight for it is gone already
+      if (this.#asked > this.#settled) this.#anchor = null;
+      return;
+    }
+    this.#settled = view;
+    this.#anchor = this.#views.has(anchor ?? view) ? (anchor ?? view) : null;
+    for (const number of this.#views.keys()) {
+      if (number <= view && number !== this.#anchor) this.#views.delete(number);
+    }
   }
 
   #send(message: ClientMessage): void {
@@ -185,7 +318,7 @@ export class Live {
     }
   }
 
-  #receive(source: string): void {
+  #receive(source: string | ArrayBuffer): void {
     this.#listen();
     let message;
     try {
@@ -197,7 +330,8 @@ export class Live {
     }
     const now = this.world.now();
     this.#attempt = 0;
-    this.#update({ state: "live", heardAt: now, retryAt: null });
+    this.#cancelGrace();
+    this.#update({ state: "live", heardAt: now });
     switch (message?.type) {
       case "hello":
         this.#holding.keep(new Set(message.layers.map((layer) => layer.id)));
@@ -208,7 +342,7 @@ export class Live {
         this.#update({ lag: Math.max(0, now + this.#link.offset - message.time) });
         const { packed, lost } = this.#holding.take(message);
         this.emit({ kind: "message", message: packed });
-        if (message.view === this.#askedView) this.#heldView = message.view;
+        this.#settle(message);
         if (lost.length > 0) this.#sendSubscription();
         return;
       }
@@ -220,11 +354,15 @@ export class Live {
         this.#holding.drop(message.layer);
         this.emit({ kind: "message", message });
         return;
+      case "stale":
+      case "missing":
+        this.emit({ kind: "message", message });
+        return;
       case "error":
         this.emit({ kind: "notice", code: message.code, detail: message.detail });
         return;
       case "drain":
-        this.#lost(message.retry_ms);
+        this.#drain(message.retry_ms);
         return;
     }
   }

@@ -3,17 +3,27 @@
 
 import { batch, computed, effect, signal } from "@preact/signals";
 import type { FeatureCollection } from "geojson";
-import { clockTime, nameOf, staleness } from "./format.ts";
+import { clockTime, nameOf, sinceTime, staleness } from "./format.ts";
 import { analyse, type Analysis, getItem, getTrack, type Item, Refused } from "./http.ts";
 import { interest } from "./interest.ts";
-import type { Link, LiveEvent } from "./live.ts";
+import { type Link, type LiveEvent, NO_LINK } from "./live.ts";
 import type { Order } from "./live-worker.ts";
 import { EMPTY_COLLECTION } from "./map/overlays.ts";
-import { type Camera, extent, PictureMap } from "./map/picture-map.ts";
+import { type Camera, extent, type Hovered, PictureMap } from "./map/picture-map.ts";
 import { isSame, type Ref } from "./map/symbol-pool.ts";
 import { PALETTE, type Theme } from "./map/theme.ts";
-import { apply, EMPTY, featureById } from "./state.ts";
-import { inDistress, pageStatus, reportsOf, summarize } from "./summary.ts";
+import { apply, EMPTY, featureById, sizeOf } from "./state.ts";
+import {
+  type Distress,
+  inDistress,
+  keyOf,
+  newDistress,
+  pageStatus,
+  reportsOf,
+  silencesOf,
+  summarize,
+  summedLayers,
+} from "./summary.ts";
 import { read, type Settings, write } from "./url.ts";
 import type { BBox, Geometry, View } from "./wire.ts";
 
@@ -33,10 +43,10 @@ const REFRESH_MS = 5000;
 export class Page {
   readonly settings = signal<Settings>(read(location.hash));
   readonly state = signal(EMPTY);
-  readonly link = signal<Link>({ state: "connecting", heardAt: null, retryAt: null, offset: 0, lag: null });
+  readonly link = signal<Link>(NO_LINK);
   /** The time on the server's clock, ms; ticks once a second. */
   readonly now = signal(Date.now());
-  readonly hover = signal<{ ref: Ref; x: number; y: number } | null>(null);
+  readonly hover = signal<{ over: Hovered; x: number; y: number } | null>(null);
   /** What else lies under the last click. */
   readonly stack = signal<Ref[]>([]);
   readonly item = signal<Item | null>(null);
@@ -64,14 +74,18 @@ export class Page {
   /** Says that most of the picture is stale; null while it is not. */
   readonly staleness = computed(() => {
     const reports = this.reports.value;
-    return reports && staleness(reports.stale, reports.units);
+    return reports && staleness(reports.stale, reports.units - reports.summed);
   });
+  readonly silences = computed(() => silencesOf(this.summary.value, this.off.value));
+  /** Layers of which no feature can be listed or found, as they come summed. */
+  readonly summed = computed(() => summedLayers(this.summary.value, this.off.value));
   readonly distress = computed(() => inDistress(this.state.peek(), this.now.value));
   readonly status = computed(() => {
     this.now.value;
     return pageStatus(this.state.peek(), this.operation.value?.id ?? null);
   });
   readonly live = computed(() => this.link.value.state === "live");
+  readonly missingSince = computed(() => this.state.value.missingSince);
 
   map!: PictureMap;
   /** Puts the cursor into the search; the search box says how. */
@@ -97,14 +111,15 @@ export class Page {
     this.#placed = camera !== null;
     this.map = new PictureMap(container, this.theme.peek(), camera ?? FIRST_LOOK, () => this.serverNow(), {
       onPick: (refs) => this.#pick(refs),
-      onHover: (ref, x, y) => {
-        if (ref !== null || this.hover.peek() !== null) this.hover.value = ref && { ref, x, y };
+      onHover: (over, x, y) => {
+        if (over !== null || this.hover.peek() !== null) this.hover.value = over && { over, x, y };
       },
       onCamera: (now, byHand) => this.#moved(now, byHand),
       // without a connection no tile comes either; the banner says so, the console need not repeat it
       onError: (error) => this.live.peek() && console.error(error.message),
     });
-    this.#order({ do: "start", url: new URL("live", document.baseURI).href.replace(/^http/, "ws") });
+    const at = (path: string) => new URL(path, document.baseURI).href;
+    this.#order({ do: "start", url: at("live").replace(/^http/, "ws"), health: at("livez") });
     setInterval(() => (this.now.value = this.serverNow()), 1000);
     this.#react();
     void this.map.ready.then(() => {
@@ -148,15 +163,27 @@ export class Page {
     this.set({ off: [...off] });
   }
 
-  home(): void {
-    const box = extent(this.state.peek());
+  async home(): Promise<void> {
     this.set({ follow: false });
+    const box = await this.#extent();
     if (box) this.map.fit(box);
+  }
+
+  /** Brings a unit in distress into view, or the hex that it is in. */
+  showDistress({ at }: Distress): void {
+    if ("cell" in at) void this.map.zoomInto(at.cell);
+    else this.show(at.ref);
+  }
+
+  toggleStatus(status: string | null): void {
+    const { statuses } = this.settings.peek();
+    const rest = statuses.filter((each) => each !== status);
+    this.set({ statuses: rest.length < statuses.length ? rest : [...statuses, status] });
   }
 
   chooseOperation(id: string): void {
     this.#placed = false;
-    this.set({ operation: id, selected: null, follow: false, off: [] });
+    this.set({ operation: id, selected: null, follow: false, off: [], statuses: [] });
     this.removeGap();
   }
 
@@ -261,7 +288,7 @@ export class Page {
         if (event.message.type === "hello") this.#subscribe();
         // counts are worked out once a second, but not the first ones: the picture has just come
         if ([...next.changes.values()].some(({ reset }) => reset)) this.now.value = this.serverNow();
-        if (event.message.type === "frame" && !this.#placed) this.#place();
+        if (event.message.type === "frame" && !this.#placed) void this.#place();
         if (!this.#drawn && next.layers.size > 0) this.#markDrawn();
         this.#look();
       }
@@ -271,23 +298,22 @@ export class Page {
   #heardLink(link: Link): void {
     const was = this.link.peek();
     this.link.value = link;
-    if (was.state === "live" && link.state !== "live") {
+    if (was.state !== "lost" && link.state === "lost") {
       this.announcement.value = `Connection lost. Not live since ${clockTime(link.heardAt ?? Date.now())}.`;
-    } else if (was.state === "lost" && link.state === "live") {
-      this.announcement.value = "Live again.";
-      this.map.refresh();
-    }
+    } else if (was.state === "lost" && link.state === "live") this.announcement.value = "Live again.";
+    if (was.heardAt !== null && was.state !== "live" && link.state === "live") this.map.refresh();
   }
 
   #subscribe(): void {
     const operation = this.operation.peek()?.id ?? null;
-    this.#order({ do: "subscribe", subscription: { operation, view: this.#view } });
+    const { statuses, limit } = this.settings.peek();
+    this.#order({ do: "subscribe", subscription: { operation, view: this.#view, statuses, limit } });
   }
 
   #look(): void {
     if (!this.#placed) return;
     let held = 0;
-    for (const layer of this.state.peek().layers.values()) held += layer.slots.size;
+    for (const layer of this.state.peek().layers.values()) held += sizeOf(layer);
     const view = interest(this.#view, this.map.bounds, this.map.map.getZoom(), held);
     if (view === this.#view) return;
     this.#view = view;
@@ -301,11 +327,18 @@ export class Page {
   }
 
   /** The first look at a picture whose address says nothing about where: all of its units. */
-  #place(): void {
-    const box = extent(this.state.peek());
-    if (!box) return;
+  async #place(): Promise<void> {
+    const box = await this.#extent();
+    if (!box || this.#placed) return;
     this.#placed = true;
     this.map.fit(box, false);
+  }
+
+  /** Where the picture is; the hexes of what is summed are only worked out if there are any. */
+  async #extent(): Promise<BBox | null> {
+    const summed = [...this.state.peek().layers.values()].some(({ cells }) => cells.size > 0);
+    const hexes = summed ? await import("./map/cells.ts") : null;
+    return extent(this.state.peek(), hexes?.centreOf);
   }
 
   #moved(camera: Camera, byHand: boolean): void {
@@ -346,8 +379,13 @@ export class Page {
     });
     effect(() => this.map.hide(this.off.value));
     const operation = computed(() => this.operation.value?.id ?? null);
+    const wanted = computed(() => {
+      const { statuses, limit } = this.settings.value;
+      return JSON.stringify([statuses, limit]);
+    });
     effect(() => {
-      if (operation.value !== null) this.#subscribe();
+      wanted.value;
+      if (operation.value !== null || this.state.peek().viewer !== null) this.#subscribe();
     });
     const selected = computed(() => this.settings.value.selected);
     effect(() => this.map.select(selected.value));
@@ -360,6 +398,7 @@ export class Page {
     this.#refresh(trailed, (ref, signal) => this.#fetchTrail(ref, signal));
     this.#announceDistress();
     this.#announceStaleness();
+    this.#announceSilence();
   }
 
   /** Runs `fetch` for the reference at once and every 5 s, as long as it stays the same. */
@@ -408,15 +447,21 @@ export class Page {
   #isHeld(ref: Ref | null): boolean {
     const state = this.state.value;
     if (!ref) return false;
-    return state.catalogue.get(ref.layer)?.stream === "tiled" || !!featureById(state, ref.layer, ref.id);
+    return this.isAskedFor(ref.layer) || !!featureById(state, ref.layer, ref.id);
+  }
+
+  /** Whether the features of a layer don't come by themselves, so that a selected one is asked for: tiled or summed. */
+  isAskedFor(layer: string): boolean {
+    const { catalogue, layers } = this.state.value;
+    return catalogue.get(layer)?.stream === "tiled" || (layers.get(layer)?.cells.size ?? 0) > 0;
   }
 
   #announceDistress(): void {
     let known = new Set<string>();
     effect(() => {
       const now = this.distress.value;
-      const fresh = now.filter(({ ref }) => !known.has(`${ref.layer}/${ref.id}`));
-      known = new Set(now.map(({ ref }) => `${ref.layer}/${ref.id}`));
+      const fresh = newDistress(now, known);
+      known = new Set(now.map(keyOf));
       if (fresh.length === 0) return;
       this.announcement.value = fresh.map(({ name, agency }) => `Distress: ${name}, ${agency}.`).join(" ");
     });
@@ -430,6 +475,25 @@ export class Page {
     });
     effect(() => {
       if (allStale.value) this.announcement.value = `Warning: ${this.staleness.peek()}.`;
+    });
+  }
+
+  #announceSilence(): void {
+    let known = new Set<string>();
+    effect(() => {
+      const now = this.silences.value;
+      const fresh = now.filter(({ layer }) => !known.has(layer));
+      known = new Set(now.map(({ layer }) => layer));
+      if (fresh.length === 0) return;
+      const told = fresh.map(
+        ({ name, since }) => `${name}: silent since ${sinceTime(since, this.now.peek())}.`,
+      );
+      this.announcement.value = told.join(" ");
+    });
+    effect(() => {
+      const since = this.missingSince.value;
+      if (since === null) return;
+      this.announcement.value = `Missing since ${sinceTime(since, this.now.peek())}: the server cannot read the log.`;
     });
   }
 

@@ -4,6 +4,7 @@
 import { MOVE_WIDTH, type PackedFrame, type PackedLayer } from "./holding.ts";
 import type {
   AgencyInfo,
+  Cell,
   Geometry,
   Hello,
   LayerInfo,
@@ -22,6 +23,15 @@ export interface Feature {
   expiresAt: number | null;
 }
 
+/** What one H3 cell of a summed layer holds. */
+export interface Sum {
+  count: number;
+  /** The worst status among its features. */
+  worst: string | null;
+  /** When the oldest of them was so, ms on the server's clock. */
+  oldestAt: number;
+}
+
 /** One layer as held. `features` is indexed by slot; a free slot is undefined. */
 export interface LayerState {
   info: LayerInfo;
@@ -29,6 +39,8 @@ export interface LayerState {
   revision: number;
   features: (Feature | undefined)[];
   slots: Map<string, number>;
+  /** Sums by H3 cell, while more of the layer is in sight than was asked for; it then holds no features. */
+  cells: Map<string, Sum>;
 }
 
 /** What the last message changed in one layer, so that the map need not compare. */
@@ -39,6 +51,8 @@ export interface Change {
   moved: Uint32Array;
   /** `MOVE_WIDTH` numbers for each of `moved`, so that whoever draws them need not look them up one by one. */
   moves: Float64Array;
+  /** Whether the sums changed. */
+  cells: boolean;
 }
 
 export interface State {
@@ -50,9 +64,21 @@ export interface State {
   /** The layers held. `apply` changes their maps and arrays in place: tens of thousands of features move twice a second. */
   layers: Map<string, LayerState>;
   changes: Map<string, Change>;
+  /** Layers whose feed is silent, and since when, ms on the server's clock. */
+  silent: Map<string, number>;
+  /** Since when the server cannot read its log, so that anything may be missing here; null: it can. */
+  missingSince: number | null;
 }
 
-export type Message = Hello | PackedFrame | { type: "revoked"; layer: string } | { type: "forget" };
+export type Message =
+  | Hello
+  | PackedFrame
+  | { type: "revoked"; layer: string }
+  | { type: "stale"; layer: string; since: number | null }
+  | { type: "missing"; since: number | null }
+  /** A new connection: on it the server says again what is silent or missing. */
+  | { type: "connected" }
+  | { type: "forget" };
 
 export const EMPTY: State = {
   viewer: null,
@@ -61,6 +87,8 @@ export const EMPTY: State = {
   operations: [],
   layers: new Map(),
   changes: new Map(),
+  silent: new Map(),
+  missingSince: null,
 };
 
 /**
@@ -74,7 +102,19 @@ export function apply(state: State, message: Message): State {
     case "frame":
       return advance(state, message);
     case "revoked":
-      return forget(state, [message.layer]);
+      return hearAgain(forget(state, [message.layer]), message.layer);
+    case "stale":
+      return message.since === null
+        ? hearAgain({ ...state, changes: new Map() }, message.layer)
+        : {
+            ...state,
+            changes: new Map(),
+            silent: new Map(state.silent).set(message.layer, message.since),
+          };
+    case "missing":
+      return { ...state, changes: new Map(), missingSince: message.since };
+    case "connected":
+      return { ...state, changes: new Map(), silent: new Map(), missingSince: null };
     case "forget":
       return forget(state, [...state.layers.keys()]);
   }
@@ -87,6 +127,7 @@ export const WHOLE: Change = {
   gone: [],
   moved: new Uint32Array(0),
   moves: new Float64Array(0),
+  cells: true,
 };
 
 function forget(state: State, names: string[]): State {
@@ -96,6 +137,12 @@ function forget(state: State, names: string[]): State {
     if (layers.delete(name)) changes.set(name, WHOLE);
   }
   return { ...state, layers, changes };
+}
+
+function hearAgain(state: State, layer: string): State {
+  const silent = new Map(state.silent);
+  silent.delete(layer);
+  return { ...state, silent };
 }
 
 /** A `hello` names every layer this viewer may see: what it no longer names is dropped. */
@@ -112,6 +159,7 @@ function greet(state: State, hello: Hello): State {
     agencies: new Map(hello.agencies.map((agency) => [agency.id, agency])),
     catalogue,
     operations: hello.operations,
+    silent: new Map([...state.silent].filter(([name]) => catalogue.has(name))),
   };
 }
 
@@ -129,7 +177,7 @@ function advance(state: State, frame: PackedFrame): State {
 function take(state: State, info: LayerInfo, packed: PackedLayer): Change {
   let layer = state.layers.get(info.id);
   if (packed.reset || !layer) {
-    layer = { info, epoch: packed.epoch, revision: 0, features: [], slots: new Map() };
+    layer = { info, epoch: packed.epoch, revision: 0, features: [], slots: new Map(), cells: new Map() };
     state.layers.set(info.id, layer);
   }
   const gone = packed.goneSlots.filter((slot) => slot >= 0);
@@ -145,10 +193,17 @@ function take(state: State, info: LayerInfo, packed: PackedLayer): Change {
     layer.features[slot] = feature(put);
   });
   move(layer, packed);
+  for (const cell of packed.cells) sum(layer, cell);
   layer.epoch = packed.epoch;
   layer.revision = packed.revision;
   const { reset, putSlots, moveSlots, moves } = packed;
-  return { reset, put: putSlots, gone, moved: moveSlots, moves };
+  const cells = reset || packed.cells.length > 0;
+  return { reset, put: putSlots, gone, moved: moveSlots, moves, cells };
+}
+
+function sum(layer: LayerState, [cell, count, worst, oldestAt]: Cell): void {
+  if (count === 0) layer.cells.delete(cell);
+  else layer.cells.set(cell, { count, worst, oldestAt });
 }
 
 function feature(put: Put): Feature {
@@ -182,6 +237,13 @@ function move(layer: LayerState, { moveSlots, moves }: PackedLayer): void {
     if (speed === speed) properties.speed_mps = speed;
     else if ("speed_mps" in properties) delete properties.speed_mps;
   }
+}
+
+/** How many features a layer shows, one by one or summed. */
+export function sizeOf(layer: LayerState): number {
+  let size = layer.slots.size;
+  for (const { count } of layer.cells.values()) size += count;
+  return size;
 }
 
 /** The features of a layer, in no promised order. */

@@ -5,13 +5,17 @@ import { nameOf, statusOf } from "./format.ts";
 import type { Ref } from "./map/symbol-pool.ts";
 import { anchor } from "./map/areas.ts";
 import { typeOf } from "./map/symbols.ts";
-import { ageS, featuresOf, isStale, type State } from "./state.ts";
+import { ageS, featuresOf, isStale, sizeOf, type State } from "./state.ts";
 import type { AgencyInfo, BBox, Kind, LayerInfo, Status } from "./wire.ts";
 
 export interface LayerSummary {
   info: LayerInfo;
-  /** Features held; null for a tiled layer, of which only tiles reach the page. */
+  /** Features held, one by one or summed; null for a tiled layer, of which only tiles reach the page. */
   count: number | null;
+  /** Whether it comes as sums by hexes: then nobody here knows its features one by one. */
+  summed: boolean;
+  /** Since when its feed is silent, ms on the server's clock; null: it is heard. */
+  silentSince: number | null;
   stale: number;
   /** When its newest feature was so, ms on the server's clock; null: it holds none. */
   newestAt: number | null;
@@ -28,7 +32,8 @@ const KIND_ORDER: Kind[] = ["units", "incidents", "zones", "assets", "coverage"]
 /** Layers held, by agency, in the order of their names. */
 export function summarize(state: State, now: number): AgencySummary[] {
   const groups = new Map<string, AgencySummary>();
-  for (const { info, slots, ...layer } of state.layers.values()) {
+  for (const layer of state.layers.values()) {
+    const { info } = layer;
     const tiled = info.stream === "tiled";
     let stale = 0;
     let newestAt: number | null = null;
@@ -44,8 +49,16 @@ export function summarize(state: State, now: number): AgencySummary[] {
     };
     let group = groups.get(agency.id);
     if (!group) groups.set(agency.id, (group = { agency, count: 0, layers: [] }));
-    group.count += slots.size;
-    group.layers.push({ info, count: tiled ? null : slots.size, stale, newestAt });
+    const count = sizeOf(layer);
+    group.count += count;
+    group.layers.push({
+      info,
+      count: tiled ? null : count,
+      summed: layer.cells.size > 0,
+      silentSince: state.silent.get(info.id) ?? null,
+      stale,
+      newestAt,
+    });
   }
   const sorted = [...groups.values()].sort((a, b) => a.agency.name.localeCompare(b.agency.name));
   for (const { layers } of sorted) {
@@ -61,6 +74,8 @@ export function summarize(state: State, now: number): AgencySummary[] {
 /** What agencies report of their units, whatever the link to the server is like. */
 export interface Reports {
   units: number;
+  /** How many of them are known only as sums, without their ages. */
+  summed: number;
   stale: number;
   /** When the newest unit was so, ms on the server's clock; null: there is none. */
   newestAt: number | null;
@@ -75,33 +90,81 @@ export function reportsOf(groups: AgencySummary[], off: ReadonlySet<string>): Re
   const times = layers.map(({ newestAt }) => newestAt).filter((at) => at !== null);
   return {
     units: layers.reduce((sum, { count }) => sum + count!, 0),
+    summed: layers.reduce((sum, { count, summed }) => sum + (summed ? count! : 0), 0),
     stale: layers.reduce((sum, { stale }) => sum + stale, 0),
     newestAt: times.length > 0 ? Math.max(...times) : null,
   };
 }
 
+/** A feed that has gone silent. */
+export interface Silence {
+  layer: string;
+  /** Its agency and title. */
+  name: string;
+  since: number;
+}
+
+/** The silent feeds of layers that are held and not `off`, the longest silent first. */
+export function silencesOf(groups: AgencySummary[], off: ReadonlySet<string>): Silence[] {
+  const found = groups.flatMap(({ agency, layers }) =>
+    layers
+      .filter(({ info, silentSince }) => silentSince !== null && !off.has(info.id))
+      .map(({ info, silentSince }) => ({
+        layer: info.id,
+        name: `${agency.name}, ${info.title || info.id}`,
+        since: silentSince!,
+      })),
+  );
+  return found.sort((a, b) => a.since - b.since);
+}
+
+/** A unit in distress; of a summed layer, the hex that one is in. */
 export interface Distress {
-  ref: Ref;
+  layer: string;
+  at: { ref: Ref } | { cell: string };
   name: string;
   agency: string;
-  ageS: number;
+  /** How old the report is; null: only the server knows. */
+  ageS: number | null;
 }
 
 export function inDistress(state: State, now: number): Distress[] {
   const found: Distress[] = [];
   for (const layer of state.layers.values()) {
-    if (layer.info.kind !== "units") continue;
+    const { id, kind } = layer.info;
+    if (kind !== "units") continue;
+    const agency = state.agencies.get(layer.info.agency)?.name ?? layer.info.agency;
     for (const unit of featuresOf(layer)) {
       if (unit.properties["status"] !== "distress") continue;
-      found.push({
-        ref: { layer: layer.info.id, id: unit.id },
-        name: nameOf("units", unit.id, unit.properties),
-        agency: state.agencies.get(layer.info.agency)?.name ?? layer.info.agency,
-        ageS: ageS(unit, now),
-      });
+      const name = nameOf("units", unit.id, unit.properties);
+      found.push({ layer: id, at: { ref: { layer: id, id: unit.id } }, name, agency, ageS: ageS(unit, now) });
+    }
+    for (const [cell, { count, worst }] of layer.cells) {
+      if (worst !== "distress") continue;
+      const name = count === 1 ? "One unit" : `Among ${count.toLocaleString("en-US")} units`;
+      found.push({ layer: id, at: { cell }, name, agency, ageS: null });
     }
   }
   return found;
+}
+
+/** What tells one distress from another. */
+export function keyOf({ layer, at }: Distress): string {
+  return "cell" in at ? `${layer}#${at.cell}` : `${layer}/${at.ref.id}`;
+}
+
+/**
+ * Those of `now` that were not `known` (by `keyOf`). Hexes of another size, because somebody zoomed, are not news: the second
+ * digit of a cell is its resolution.
+ */
+export function newDistress(now: Distress[], known: ReadonlySet<string>): Distress[] {
+  return now.filter((each) => {
+    const key = keyOf(each);
+    if (known.has(key)) return false;
+    if (!("cell" in each.at)) return true;
+    const sums = [...known].filter((other) => other.startsWith(`${each.layer}#`));
+    return sums.length === 0 || sums.some((other) => other.startsWith(key.slice(0, each.layer.length + 3)));
+  });
 }
 
 export interface Row {
@@ -140,6 +203,11 @@ export function unitsInView(
     }
   }
   return rows;
+}
+
+/** What the table and the search cannot list: the layers of `groups` that come summed and are not `off`. */
+export function summedLayers(groups: AgencySummary[], off: ReadonlySet<string>): LayerSummary[] {
+  return groups.flatMap(({ layers }) => layers).filter(({ info, summed }) => summed && !off.has(info.id));
 }
 
 /**

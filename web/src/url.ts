@@ -14,6 +14,10 @@ export interface Settings {
   theme: ThemeChoice;
   /** Names of the layers that are switched off. */
   off: string[];
+  /** The only statuses that are asked for, null for features without one; empty: all. */
+  statuses: (string | null)[];
+  /** A layer with more features than this in sight comes summed by hexes. */
+  limit: number;
   selected: Ref | null;
   follow: boolean;
   trail: boolean;
@@ -32,6 +36,9 @@ export const DEFAULTS: Settings = {
   operation: null,
   theme: "auto",
   off: [],
+  statuses: [],
+  // the symbols of 50,000 units are drawn with ease, but nobody tells more than these apart
+  limit: 20_000,
   selected: null,
   follow: false,
   trail: false,
@@ -43,6 +50,9 @@ export const DEFAULTS: Settings = {
   area: null,
 };
 
+/** How the address names features without a status. */
+const NO_STATUS = "-";
+
 /** The settings that `fragment` (with or without `#`) says; what it does not say, or says badly, is the default. */
 export function read(fragment: string): Settings {
   const query = new URLSearchParams(fragment.replace(/^#/, ""));
@@ -51,6 +61,8 @@ export function read(fragment: string): Settings {
     operation: query.get("op"),
     theme: oneOf(query.get("theme"), ["light", "dark"], "auto"),
     off: list(query.get("off")),
+    statuses: list(query.get("status")).map((each) => (each === NO_STATUS ? null : each)),
+    limit: whole(query.get("limit"), 1, 50_000, DEFAULTS.limit),
     selected: readRef(query.get("sel")),
     follow: query.has("follow"),
     trail: query.has("trail"),
@@ -75,6 +87,10 @@ export function write(settings: Settings): string {
   if (operation !== null) add("op", operation);
   if (theme !== "auto") add("theme", theme);
   if (off.length > 0) add("off", [...off].sort().join(","));
+  if (settings.statuses.length > 0) {
+    add("status", settings.statuses.map((each) => each ?? NO_STATUS).join(","));
+  }
+  if (settings.limit !== DEFAULTS.limit) add("limit", String(settings.limit));
   if (selected) add("sel", `${selected.layer}/${selected.id}`);
   if (settings.atLeast !== DEFAULTS.atLeast) add("k", String(settings.atLeast));
   if (settings.resolution !== DEFAULTS.resolution) add("res", String(settings.resolution));

@@ -1,11 +1,14 @@
 // The words of the live protocol `cop.live.v1` as types, and the check that a message has their shape.
-// `live-worker.ts` hands it the text of each websocket message; whatever passes may be trusted further in.
+// `live.ts` hands it each websocket message, text or bytes; whatever passes may be trusted further in.
 
-export const PROTOCOL = "cop.live.v1";
+import { RECORD_BYTES } from "./packed.ts";
+
+/** What the page offers, the dearest to it first: with `+bin`, moves come as records of 20 bytes. */
+export const PROTOCOLS = ["cop.live.v1+bin", "cop.live.v1"];
 
 export type Status = "actual" | "exercise" | "test";
 export type Kind = "units" | "assets" | "incidents" | "zones" | "coverage";
-export type Why = "deleted" | "expired" | "replaced" | "view" | "revoked";
+export type Why = "deleted" | "expired" | "replaced" | "view" | "revoked" | "filter";
 
 export type Position = number[];
 export type Geometry =
@@ -71,6 +74,8 @@ export interface Put {
 /** id, longitude, latitude, observed_at in ms, heading in degrees, speed in m/s. */
 export type Move = [string, number, number, number, number | null, number | null];
 export type Gone = [string, Why];
+/** H3 cell, how many features it holds, the worst status among them, the oldest `observed_at` in ms. 0 features: it is gone. */
+export type Cell = [cell: string, count: number, worst: string | null, oldest: number];
 
 export interface LayerFrame {
   epoch: string;
@@ -82,6 +87,10 @@ export interface LayerFrame {
   put: Put[];
   move: Move[];
   gone: Gone[];
+  /** What changed of a layer that comes summed, because more of it is in sight than was asked for (`limit`). */
+  cells: Cell[];
+  /** Further moves, `RECORD_BYTES` each; null: none. */
+  packed: DataView | null;
 }
 
 export interface Frame {
@@ -89,6 +98,8 @@ export interface Frame {
   time: number;
   /** The number of the view that is held whole from this frame on; null in every other frame. */
   view: number | null;
+  /** The number of the earlier view whose sight the server kept for `view`; null: that of `view` itself. */
+  anchor: number | null;
   layers: Record<string, LayerFrame>;
 }
 
@@ -96,7 +107,8 @@ export type ServerMessage =
   | Hello
   | Frame
   | { type: "revoked"; layer: string }
-  | { type: "stale"; layer: string; since: number }
+  | { type: "stale"; layer: string; since: number | null }
+  | { type: "missing"; since: number | null }
   | { type: "error"; code: string; detail: string }
   | { type: "pong"; sent: number; server_time: number }
   | { type: "drain"; retry_ms: number };
@@ -105,6 +117,14 @@ export type BBox = [west: number, south: number, east: number, north: number];
 export interface View {
   bbox: BBox;
   zoom: number;
+}
+
+/** Which features are wanted; absent: whatever they are. */
+export interface Where {
+  kind?: Kind[];
+  agency?: string[];
+  /** Values of the property `status`; null: features that have none. */
+  status?: (string | null)[];
 }
 
 export type ClientMessage =
@@ -116,6 +136,11 @@ export type ClientMessage =
       /** Counts the views asked for; a frame's `view` gives it back. */
       n: number;
       since: Record<string, string>;
+      /** The view under which the cursors of `since` were obtained, if it was another one. */
+      held?: View | null;
+      where?: Where;
+      /** A layer of points with more features than this in sight comes summed. */
+      limit: number;
     }
   | { type: "view"; view: View | null; n: number }
   | { type: "unsubscribe" }
@@ -153,6 +178,14 @@ function number(value: unknown, path: string): number {
 function numberOrNull(value: unknown, path: string): number | null {
   return value === null || value === undefined ? null : number(value, path);
 }
+function textOrNull(value: unknown, path: string): string | null {
+  return value === null ? null : text(value, path);
+}
+function count(value: unknown, path: string): number {
+  return Number.isSafeInteger(value) && (value as number) >= 0
+    ? (value as number)
+    : fail(path, "a whole number");
+}
 function oneOf<T extends string>(value: unknown, allowed: readonly T[], path: string): T {
   return allowed.includes(value as T) ? (value as T) : fail(path, `one of ${allowed.join(", ")}`);
 }
@@ -165,24 +198,33 @@ function absentOr<T>(value: unknown, item: (value: unknown, path: string) => T, 
 
 const STATUSES = ["actual", "exercise", "test"] as const;
 const KINDS = ["units", "assets", "incidents", "zones", "coverage"] as const;
-const WHYS = ["deleted", "expired", "replaced", "view", "revoked"] as const;
+const WHYS = ["deleted", "expired", "replaced", "view", "revoked", "filter"] as const;
 
-/** The message that `source` (JSON text) carries. Throws `WireError` or `SyntaxError`; null for a type unknown to us. */
-export function parse(source: string): ServerMessage | null {
+/**
+ * The message that `source` carries: JSON text, or the bytes of a frame with packed moves. Throws `WireError`, or
+ * `SyntaxError` for what is not JSON; null for a type unknown to us.
+ */
+export function parse(source: string | ArrayBuffer): ServerMessage | null {
+  return typeof source === "string" ? parseText(source) : parseBytes(source);
+}
+
+function parseText(source: string): ServerMessage | null {
   const message = object(JSON.parse(source), "");
   switch (message["type"]) {
     case "hello":
       return hello(message);
     case "frame":
-      return frame(message);
+      return frame(message, NO_RECORDS);
     case "revoked":
       return { type: "revoked", layer: text(message["layer"], "/layer") };
     case "stale":
       return {
         type: "stale",
         layer: text(message["layer"], "/layer"),
-        since: number(message["since"], "/since"),
+        since: numberOrNull(message["since"], "/since"),
       };
+    case "missing":
+      return { type: "missing", since: numberOrNull(message["since"], "/since") };
     case "error":
       return {
         type: "error",
@@ -252,17 +294,65 @@ function operation(value: unknown, path: string): OperationInfo {
   };
 }
 
-function frame(message: Json): Frame {
-  const layers: Record<string, LayerFrame> = {};
-  for (const [id, value] of Object.entries(object(message["layers"], "/layers"))) {
-    layers[id] = layerFrame(value, `/layers/${id}`);
-  }
-  const view = numberOrNull(message["view"], "/view");
-  return { type: "frame", time: number(message["time"], "/time"), view, layers };
+/** Length of the JSON, the JSON, zeros up to a multiple of four, then the records of each layer that has some. */
+function parseBytes(source: ArrayBuffer): Frame {
+  const bytes = new DataView(source);
+  if (bytes.byteLength < 4) fail("byte 0", "the length of the JSON");
+  const end = 4 + bytes.getUint32(0, true);
+  const start = Math.ceil(end / 4) * 4;
+  if (start > bytes.byteLength) fail("byte 0", `a length of at most ${bytes.byteLength - 4}`);
+  for (let at = end; at < start; at++) if (bytes.getUint8(at) !== 0) fail(`byte ${at}`, "a zero");
+  const message = object(JSON.parse(utf8(new Uint8Array(source, 4, end - 4))), "");
+  if (message["type"] !== "frame") fail("/type", "frame");
+  const records = new Records(source, start);
+  const read = frame(message, records);
+  records.end();
+  return read;
 }
 
-function layerFrame(value: unknown, path: string): LayerFrame {
+function utf8(bytes: Uint8Array): string {
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch {
+    fail("byte 4", "UTF-8");
+  }
+}
+
+/** The records behind the JSON, handed out layer by layer. */
+class Records {
+  constructor(
+    private readonly source: ArrayBuffer,
+    private at: number,
+  ) {}
+
+  take(amount: number, path: string): DataView {
+    const length = amount * RECORD_BYTES;
+    if (this.at + length > this.source.byteLength) fail(path, "as many records as follow the JSON");
+    this.at += length;
+    return new DataView(this.source, this.at - length, length);
+  }
+
+  end(): void {
+    if (this.at !== this.source.byteLength) fail(`byte ${this.at}`, "the end of the message");
+  }
+}
+
+const NO_RECORDS = new Records(new ArrayBuffer(0), 0);
+
+function frame(message: Json, records: Records): Frame {
+  const layers: Record<string, LayerFrame> = {};
+  // in the order of the text: no name of a layer looks like a number, which an object would put first
+  for (const [id, value] of Object.entries(object(message["layers"], "/layers"))) {
+    layers[id] = layerFrame(value, records, `/layers/${id}`);
+  }
+  const view = numberOrNull(message["view"], "/view");
+  const anchor = numberOrNull(message["anchor"], "/anchor");
+  return { type: "frame", time: number(message["time"], "/time"), view, anchor, layers };
+}
+
+function layerFrame(value: unknown, records: Records, path: string): LayerFrame {
   const it = object(value, path);
+  const packed = count(it["packed"] ?? 0, `${path}/packed`);
   return {
     epoch: text(it["epoch"], `${path}/epoch`),
     from: number(it["from"], `${path}/from`),
@@ -271,7 +361,18 @@ function layerFrame(value: unknown, path: string): LayerFrame {
     put: absentOr(it["put"], put, `${path}/put`),
     move: moves(it["move"], `${path}/move`),
     gone: absentOr(it["gone"], gone, `${path}/gone`),
+    cells: absentOr(it["cells"], cell, `${path}/cells`),
+    packed: packed === 0 ? null : records.take(packed, `${path}/packed`),
   };
+}
+
+function cell(value: unknown, path: string): Cell {
+  const it = array(value, path);
+  const id = text(it[0], `${path}/0`);
+  if (!/^[0-9a-f]{15}$/.test(id)) fail(`${path}/0`, "an H3 cell");
+  const features = count(it[1], `${path}/1`);
+  if (features === 0) return [id, 0, null, 0];
+  return [id, features, textOrNull(it[2], `${path}/2`), number(it[3], `${path}/3`)];
 }
 
 function put(value: unknown, path: string): Put {

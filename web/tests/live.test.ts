@@ -1,27 +1,32 @@
-import { beforeEach, expect, test } from "vitest";
+import { beforeEach, describe, expect, test } from "vitest";
 import {
   backoffMs,
+  BLOCKED_AFTER,
   Clock,
   Live,
   type LiveEvent,
   PING_EVERY_MS,
+  PLANNED_MS,
   SILENCE_MS,
   type Socket,
   type World,
 } from "../src/live.ts";
 import type { ClientMessage, View } from "../src/wire.ts";
-import { EPOCH, frame, hello, layerInfo, put } from "./recorded.ts";
+import { bytes, EPOCH, frame, hello, layerInfo, put } from "./recorded.ts";
 
 /** A world whose time passes only when told, and whose server is the test. */
 class TestWorld implements World {
   time = 0;
-  sockets: (Socket & { sent: ClientMessage[]; closed: boolean })[] = [];
+  sockets: (Socket & { sent: ClientMessage[]; offered: string[]; closed: boolean })[] = [];
+  reachable = true;
   #timers: { at: number; run: () => void }[] = [];
 
-  open() {
+  open(_url: string, offered: string[]) {
     const sent: ClientMessage[] = [];
     const socket = {
       sent,
+      offered,
+      protocol: offered[0],
       closed: false,
       send: (text: string) => sent.push(JSON.parse(text) as ClientMessage),
       close: () => (socket.closed = true),
@@ -32,6 +37,7 @@ class TestWorld implements World {
     this.sockets.push(socket);
     return socket;
   }
+  answers = () => Promise.resolve(this.reachable);
   now = () => this.time;
   random = () => 0;
   after(delayMs: number, run: () => void) {
@@ -53,8 +59,12 @@ class TestWorld implements World {
   get socket() {
     return this.sockets.at(-1)!;
   }
-  say(message: object | string) {
-    this.socket.onmessage!({ data: typeof message === "string" ? message : JSON.stringify(message) });
+  say(message: object | string | ArrayBuffer) {
+    const ready = typeof message === "string" || message instanceof ArrayBuffer;
+    this.socket.onmessage!({ data: ready ? message : JSON.stringify(message) });
+  }
+  close(code = 1006) {
+    this.socket.onclose!({ code });
   }
   last<T extends ClientMessage["type"]>(type: T) {
     return this.socket.sent.findLast((each) => each.type === type) as Extract<ClientMessage, { type: T }>;
@@ -62,6 +72,8 @@ class TestWorld implements World {
 }
 
 const VIEW: View = { bbox: [-88, 41, -87, 42], zoom: 10 };
+const NEXT: View = { bbox: [-87.9, 41, -86.9, 42], zoom: 10 };
+const ALL = { operation: "surge", view: null, statuses: [], limit: 20_000 };
 const layer = (from: number, to: number, more: object = {}) => ({ epoch: EPOCH, from, to, ...more });
 const whole = { "a.units": layer(0, 5, { reset: true, put: [put("E1")] }) };
 
@@ -69,13 +81,13 @@ let world: TestWorld;
 let events: LiveEvent[];
 let live: Live;
 /** The frame with which all of the view last asked for is held. */
-const settled = (layers: Record<string, object>) => {
-  const asked = world.socket.sent.findLast(({ type }) => type === "subscribe" || type === "view") as { n: number }; // prettier-ignore
-  return frame(layers, { view: asked.n });
-};
+const settled = (layers: Record<string, object>, more: object = {}) =>
+  frame(layers, { view: askedNumber(), ...more });
+const askedNumber = () =>
+  (world.socket.sent.findLast(({ type }) => type === "subscribe" || type === "view") as { n: number }).n;
 /** The connection breaks and comes back; what the client then asks for. */
 function comesBack() {
-  world.socket.onclose!();
+  world.close();
   world.pass(2000);
   world.socket.onopen!();
   return world.last("subscribe");
@@ -87,7 +99,7 @@ beforeEach(() => {
   events = [];
   live = new Live("ws://test/live", world, (event) => events.push(event));
   live.start();
-  live.subscribe({ operation: "surge", view: null });
+  live.subscribe(ALL);
   world.socket.onopen!();
 });
 
@@ -119,10 +131,19 @@ test("a layer of which only a part came is asked for whole, though the view was 
   expect(comesBack().since).toEqual({ "a.units": `${EPOCH}:5` });
 });
 
-test("a connection that drops again before the answer came is asked for whole", () => {
+test("a connection that drops again before anything came resumes once more", () => {
   world.say(hello([layerInfo("a.units")]));
   world.say(settled(whole));
   expect(comesBack().since).not.toEqual({});
+  world.say(hello([layerInfo("a.units")]));
+  expect(comesBack().since).toEqual({ "a.units": `${EPOCH}:5` });
+});
+
+test("a connection that drops in the middle of the answer is asked for whole", () => {
+  world.say(hello([layerInfo("a.units")]));
+  world.say(settled(whole));
+  comesBack();
+  world.say(frame({ "a.units": layer(5, 6) }));
   expect(comesBack().since).toEqual({});
 });
 
@@ -146,42 +167,188 @@ test("a view is held once its number came back", () => {
   world.say(settled(whole));
   live.look(VIEW);
   world.say(settled({ "a.units": layer(5, 6) }));
-  expect(comesBack()).toMatchObject({ view: VIEW, since: { "a.units": `${EPOCH}:6` } });
+  const back = comesBack();
+  expect(back).toMatchObject({ view: VIEW, since: { "a.units": `${EPOCH}:6` } });
+  expect(back).not.toHaveProperty("held");
 });
 
-test("the number of the view before says nothing of the one now on its way", () => {
+test("the number of the view before says what is held, and nothing of the view now on its way", () => {
   world.say(hello([layerInfo("a.units")]));
   const before = settled(whole);
   live.look(VIEW);
   world.say(before);
-  expect(comesBack()).toMatchObject({ view: VIEW, since: {} });
+  expect(comesBack()).toMatchObject({ view: VIEW, held: null, since: { "a.units": `${EPOCH}:5` } });
 });
 
-test("a view chosen while there is no connection is asked for whole", () => {
+test("a view chosen while there is no connection is asked for beside the one that is held", () => {
   world.say(hello([layerInfo("a.units")]));
-  world.say(settled(whole));
-  world.socket.onclose!();
   live.look(VIEW);
+  world.say(settled(whole));
+  world.close();
+  live.look(NEXT);
   world.pass(1000);
   world.socket.onopen!();
-  expect(world.last("subscribe")).toMatchObject({ view: VIEW, since: {} });
+  const since = { "a.units": `${EPOCH}:5` };
+  expect(world.last("subscribe")).toMatchObject({ view: NEXT, held: VIEW, since });
+});
+
+test("what the server kept the sight of is what is held, however many views ago that was asked for", () => {
+  world.say(hello([layerInfo("a.units")]));
+  live.look(VIEW);
+  world.say(settled(whole));
+  const anchor = askedNumber();
+  for (const west of [-87.99, -87.98, -87.97]) {
+    live.look({ ...VIEW, bbox: [west, 41, -87, 42] });
+    world.say(settled({}, { anchor }));
+  }
+  expect(comesBack()).toMatchObject({ held: VIEW, since: { "a.units": `${EPOCH}:5` } });
+});
+
+test("an anchor that nobody asked for is not believed", () => {
+  world.say(hello([layerInfo("a.units")]));
+  world.say(settled(whole, { anchor: 77 }));
+  expect(comesBack().since).toEqual({});
+});
+
+test("a summed layer has no cursor: it comes whole", () => {
+  world.say(hello([layerInfo("a.units")]));
+  const cells = [["872664c1affffff", 9, null, 1]];
+  world.say(settled({ "a.units": layer(0, 0, { reset: true, cells }) }));
+  expect(comesBack().since).toEqual({});
 });
 
 test("another operation starts from nothing", () => {
   world.say(hello([layerInfo("a.units")]));
   world.say(settled(whole));
-  live.subscribe({ operation: "daily", view: null });
+  live.subscribe({ ...ALL, operation: "daily" });
   expect(events.at(-1)).toEqual({ kind: "message", message: { type: "forget" } });
   expect(world.last("subscribe")).toMatchObject({ operation: "daily", since: {} });
 });
 
-test("a drained connection comes back when the server says, not before", () => {
-  world.say(hello([]));
-  world.say({ type: "drain", retry_ms: 4000 });
-  world.pass(3999);
-  expect(world.sockets).toHaveLength(1);
-  world.pass(1);
-  expect(world.sockets).toHaveLength(2);
+test("another filter asks for all anew, and takes nothing off the screen before it comes", () => {
+  world.say(hello([layerInfo("a.units")]));
+  world.say(settled(whole));
+  live.subscribe({ ...ALL, statuses: ["distress", null] });
+  expect(events.filter(({ kind }) => kind === "message")).toHaveLength(4);
+  expect(world.last("subscribe")).toMatchObject({ where: { status: ["distress", null] }, since: {} });
+});
+
+test("bytes are offered first, and read", () => {
+  expect(world.socket.offered).toEqual(["cop.live.v1+bin", "cop.live.v1"]);
+  expect(world.socket.binaryType).toBe("arraybuffer");
+  expect(link().protocol).toBe("cop.live.v1+bin");
+  world.say(hello([layerInfo("a.units")]));
+  world.say(settled(whole));
+  world.say(bytes({ "a.units": layer(5, 6, { packed: [["E1", 7, 8, 1_000_000, null, null]] }) }));
+  const last = events.at(-1)!;
+  const message = last.kind === "message" && last.message.type === "frame" ? last.message : null;
+  expect([...message!.layers["a.units"]!.moves]).toEqual([7, 8, 1_000_000, NaN, NaN]);
+});
+
+describe("a planned restart", () => {
+  const drained = () => {
+    world.say(hello([]));
+    world.say({ type: "drain", retry_ms: 4000 });
+  };
+
+  test("the connection serves on until the server said to come back", () => {
+    drained();
+    world.pass(3999);
+    expect([world.sockets.length, link().state]).toEqual([1, "live"]);
+    world.pass(1);
+    expect([world.sockets.length, link().state]).toEqual([2, "moving"]);
+    world.socket.onopen!();
+    world.say(hello([]));
+    expect(link()).toMatchObject({ state: "live", retryAt: null });
+    world.pass(PLANNED_MS);
+    expect(link().state).toBe("live");
+  });
+
+  test("a close before that changes nothing of when", () => {
+    drained();
+    world.pass(3000);
+    world.close(1012);
+    expect(link().state).toBe("moving");
+    world.pass(999);
+    expect(world.sockets).toHaveLength(1);
+    world.pass(1);
+    expect(world.sockets).toHaveLength(2);
+  });
+
+  test("one that takes longer than three seconds is a lost connection", () => {
+    drained();
+    world.pass(4000);
+    world.close();
+    world.pass(PLANNED_MS - 1);
+    expect(link().state).toBe("moving");
+    world.pass(1);
+    expect(link().state).toBe("lost");
+  });
+
+  test("a close that says so is planned, without a word before", () => {
+    world.say(hello([]));
+    world.close(1012);
+    expect(link().state).toBe("moving");
+    world.pass(1000);
+    expect(world.sockets).toHaveLength(2);
+  });
+
+  test("the next loss that nobody planned is an alarm at once", () => {
+    drained();
+    world.pass(4000);
+    world.socket.onopen!();
+    world.say(hello([]));
+    world.close();
+    expect(link().state).toBe("lost");
+  });
+});
+
+describe("websockets that never open", () => {
+  /** The connection ends before it opened, or after; the next attempt is under way. */
+  const fails = async (times: number, { opens = false } = {}) => {
+    for (let i = 0; i < times; i++) {
+      if (opens) world.socket.onopen!();
+      world.close();
+      await Promise.resolve();
+      world.pass(link().retryAt! - world.time);
+    }
+  };
+  beforeEach(() => fails(1, { opens: true }));
+
+  test("are told as blocked after three in a row while the server answers, until one opens", async () => {
+    await fails(BLOCKED_AFTER - 1);
+    expect(link().blocked).toBe(false);
+    await fails(1);
+    expect(link().blocked).toBe(true);
+    world.socket.onopen!();
+    expect(link().blocked).toBe(false);
+  });
+
+  test("that hang count as well", async () => {
+    for (let i = 0; i < BLOCKED_AFTER; i++) world.pass(SILENCE_MS + backoffMs(i + 2, 0));
+    await Promise.resolve();
+    expect(link().blocked).toBe(true);
+  });
+
+  test("are no block while the server does not answer either", async () => {
+    world.reachable = false;
+    await fails(5);
+    expect(link().blocked).toBe(false);
+  });
+
+  test("nor are those that opened and were lost", async () => {
+    await fails(5, { opens: true });
+    expect(link().blocked).toBe(false);
+  });
+});
+
+test("what a server says is silent or missing goes to the page, and a new connection begins without", () => {
+  world.say({ type: "stale", layer: "a.units", since: 5 });
+  expect(events.at(-1)).toMatchObject({ message: { type: "stale", since: 5 } });
+  world.say({ type: "missing", since: 6 });
+  expect(events.at(-1)).toMatchObject({ message: { type: "missing", since: 6 } });
+  comesBack();
+  expect(events.at(-1)).toEqual({ kind: "message", message: { type: "connected" } });
 });
 
 test("a message that is not the protocol's is told, and does not end the connection", () => {
@@ -190,11 +357,20 @@ test("a message that is not the protocol's is told, and does not end the connect
   expect(world.socket.closed).toBe(false);
 });
 
-test("attempts come at 1, 2, 4 … 30 s, spread by up to as much again", () => {
+test("attempts come at 1, 2, 4 … 15 s, spread by up to as much again", () => {
   expect([1, 2, 3, 4, 5, 6, 60].map((attempt) => backoffMs(attempt, 0))).toEqual([
-    1000, 2000, 4000, 8000, 16000, 30000, 30000,
+    1000, 2000, 4000, 8000, 15_000, 15_000, 15_000,
   ]);
-  expect(backoffMs(2, 0.999)).toBeLessThan(4000);
+  expect([backoffMs(2, 0.999), backoffMs(60, 0.999)]).toEqual([3998, 29_985]);
+});
+
+test.each([1, 3, 60])("a thousand pages at attempt %d don't come back at once", (attempt) => {
+  const shortest = backoffMs(attempt, 0);
+  const tenths = new Array<number>(10).fill(0);
+  for (let page = 0; page < 1000; page++) {
+    tenths[Math.floor((backoffMs(attempt, page / 1000) / shortest - 1) * 10)]!++;
+  }
+  expect(Math.max(...tenths), "in a tenth of the time that they have").toBeLessThanOrEqual(101);
 });
 
 test("the clock believes the exchange with the shortest round trip", () => {

@@ -1,5 +1,6 @@
 import { validateStyleMin } from "@maplibre/maplibre-gl-style-spec";
 import { expect, test } from "vitest";
+import { boxOf, cellShapes, type CellProperties } from "../src/map/cells.ts";
 import { outlines } from "../src/map/hexes.ts";
 import { groundLayers, SOURCES, tileLayers, tileSource, upperLayers } from "../src/map/overlays.ts";
 import { basemapStyle } from "../src/map/style.ts";
@@ -7,7 +8,7 @@ import { SymbolPool } from "../src/map/symbol-pool.ts";
 import { glyphOf, ringOf, Ring } from "../src/map/symbols.ts";
 import { PALETTE, type Theme } from "../src/map/theme.ts";
 import { Flag, Instances, mercatorX, mercatorY, RECKONING_S } from "../src/map/units.ts";
-import { type LayerState, WHOLE } from "../src/state.ts";
+import { type LayerState, type Sum, WHOLE } from "../src/state.ts";
 import { layerInfo } from "./recorded.ts";
 
 const THEMES: Theme[] = ["light", "dark"];
@@ -44,7 +45,7 @@ function contrast(a: string, b: string): number {
 
 test.each(THEMES)("names on the %s map stand out from their halo as WCAG AA asks", (theme) => {
   const c = PALETTE[theme];
-  for (const role of ["text", "label", "incident", "zone", "coverage"] as const) {
+  for (const role of ["text", "label", "incident", "zone", "coverage", "distressText"] as const) {
     expect(contrast(c[role], c.halo), role).toBeGreaterThanOrEqual(4.5);
   }
 });
@@ -65,7 +66,7 @@ function layerOf(...coordinates: [number, number][]): LayerState {
     expiresAt: null,
   }));
   const slots = new Map(features.map(({ id }, slot) => [id, slot]));
-  return { info: layerInfo("cfd.units"), epoch: "e", revision: 1, features, slots };
+  return { info: layerInfo("cfd.units"), epoch: "e", revision: 1, features, slots, cells: new Map() };
 }
 
 test("a unit is moved on by its speed for ten seconds, then stands still", () => {
@@ -135,4 +136,61 @@ test("compacted cells are drawn at the resolution that was asked for", () => {
   const { features } = outlines(["872664c1affffff"], 7, 8, "gap");
   expect(features).toHaveLength(7);
   expect(features[0]!.properties).toMatchObject({ role: "gap", resolution: 8 });
+});
+
+const CELL = "872664c1affffff";
+const ACROSS = "8009fffffffffff";
+
+/** A layer that is summed in one cell. */
+function summed(name: string, sum: Partial<Sum> = {}, cell = CELL): LayerState {
+  const cells = new Map([[cell, { count: 12, worst: null, oldestAt: 0, ...sum }]]);
+  return { info: layerInfo(name), epoch: "e", revision: 0, features: [], slots: new Map(), cells };
+}
+const shapes = (layers: LayerState[], now = 0) => {
+  const { hexes, counts } = cellShapes(layers, () => "#D55E00", now);
+  const rings = hexes.features.map(
+    ({ geometry }) => (geometry as { coordinates: number[][][] }).coordinates[0]!,
+  );
+  return { rings, told: counts.features.map(({ properties }) => properties as CellProperties), counts };
+};
+
+/** Twice the area of a ring, in square degrees. */
+const area = (ring: number[][]) =>
+  Math.abs(ring.slice(1).reduce((sum, [x, y], i) => sum + ring[i]![0]! * y! - x! * ring[i]![1]!, 0));
+
+test("a cell of one layer is one hex with its count in the middle", () => {
+  const { rings, told, counts } = shapes([summed("a.units")]);
+  expect(rings[0]).toHaveLength(7);
+  expect(told).toMatchObject([{ layer: "a.units", cell: CELL, label: "12", ring: Ring.None, stale: false }]);
+  const [west, south, east, north] = boxOf(CELL);
+  const { coordinates } = counts.features[0]!.geometry as { coordinates: number[] };
+  expect(coordinates[0]).toBeCloseTo((west + east) / 2, 3);
+  expect(coordinates[1]).toBeCloseTo((south + north) / 2, 3);
+});
+
+test.each([2, 3, 4, 5, 7])("%d layers part a cell among them, and none of it is lost", (sharing) => {
+  const layers = Array.from({ length: sharing }, (_, i) => summed(`a.units-${i}`));
+  const { rings } = shapes(layers);
+  const whole = area(shapes([summed("a.units")]).rings[0]!);
+  expect(rings.reduce((sum, ring) => sum + area(ring), 0)).toBeCloseTo(whole, 9);
+  for (const ring of rings) expect(area(ring)).toBeGreaterThan((0.7 * whole) / sharing);
+});
+
+test("distress is written out, and comes before every other count", () => {
+  const { told } = shapes([summed("a.units", { worst: "distress" }), summed("b.units", { count: 50_000 })]);
+  expect(told[0]).toMatchObject({ ring: Ring.Distress, label: "12\nDISTRESS" });
+  expect(told[0]!.order).toBeLessThan(told[1]!.order);
+});
+
+test("a hex fades with its oldest report, and is stale when that is; of what stands, never", () => {
+  const ages = (ms: number) =>
+    shapes([summed("a.units")], ms).told.map(({ fade, stale }) => [fade, stale])[0];
+  expect([0, 24_000, 45_000, 60_000].map(ages)).toEqual([[0, false], [0, false], [0.5, false], [1, true]]); // prettier-ignore
+  const stations = { ...summed("a.stations"), info: layerInfo("a.stations", { kind: "assets" }) };
+  expect(shapes([stations], 1e12).told[0]).toMatchObject({ fade: 0, stale: false });
+});
+
+test("a hex across the antimeridian stays one", () => {
+  const lngs = shapes([summed("a.units", {}, ACROSS)]).rings[0]!.map(([lng]) => lng!);
+  expect(Math.max(...lngs) - Math.min(...lngs)).toBeLessThan(180);
 });

@@ -1,12 +1,34 @@
 import { expect, test } from "vitest";
-import { age, coordinates, heading, km2, nameOf, parseCoordinates, speed, staleness } from "../src/format.ts";
+import {
+  age,
+  coordinates,
+  heading,
+  km2,
+  nameOf,
+  parseCoordinates,
+  shortCount,
+  sinceTime,
+  speed,
+  staleness,
+} from "../src/format.ts";
 import { interest, WHOLE_PICTURE } from "../src/interest.ts";
 import { anchor } from "../src/map/areas.ts";
 import { search } from "../src/search.ts";
 import { apply, EMPTY } from "../src/state.ts";
-import { inDistress, pageStatus, reportsOf, summarize, unitsInView } from "../src/summary.ts";
+import {
+  type Distress,
+  inDistress,
+  keyOf,
+  newDistress,
+  pageStatus,
+  reportsOf,
+  silencesOf,
+  summarize,
+  summedLayers,
+  unitsInView,
+} from "../src/summary.ts";
 import { Holding } from "../src/holding.ts";
-import { type Frame, type Hello, type LayerInfo, parse, type Put } from "../src/wire.ts";
+import { type Cell, type Frame, type Hello, type LayerInfo, parse, type Put } from "../src/wire.ts";
 import { EPOCH, frame, hello, layerInfo, put } from "./recorded.ts";
 
 function state(layers: [LayerInfo, Put[]][], more: Partial<Hello> = {}) {
@@ -19,6 +41,14 @@ function state(layers: [LayerInfo, Put[]][], more: Partial<Hello> = {}) {
   return apply(greeted, new Holding().take(parse(text) as Frame).packed);
 }
 const NOW = 1_000_000;
+
+/** `state` after layers came summed. */
+function summed(before: ReturnType<typeof state>, cells: Record<string, Cell[]>) {
+  const parts = Object.entries(cells).map(([name, list]) => [name, { epoch: EPOCH, from: 0, to: 0, reset: true, cells: list }]); // prettier-ignore
+  const text = frame(Object.fromEntries(parts) as Record<string, object>);
+  return apply(before, new Holding().take(parse(text) as Frame).packed);
+}
+const [WEST, EAST, FINER] = ["872664c1affffff", "872664c1effffff", "882664c1a1fffff"] as const;
 
 test.each([
   [0, "0 s"],
@@ -117,13 +147,18 @@ test("the newest report is the newest unit's of the layers that are on; what els
     [layerInfo("cpd.stations", { kind: "assets" }), [at("S1", NOW)]],
   ]);
   const groups = summarize(it, NOW);
-  expect(reportsOf(groups, new Set(["cpd.boats"]))).toEqual({ units: 3, stale: 2, newestAt: NOW - 4000 });
+  expect(reportsOf(groups, new Set(["cpd.boats"]))).toEqual({
+    units: 3,
+    summed: 0,
+    stale: 2,
+    newestAt: NOW - 4000,
+  });
   expect(reportsOf(groups, new Set(["cfd.units", "cpd.units", "cpd.boats"]))).toBeNull();
 });
 
 test("a layer of units that holds none has no newest report", () => {
   const groups = summarize(state([[layerInfo("cfd.units"), []]]), NOW);
-  expect(reportsOf(groups, new Set())).toEqual({ units: 0, stale: 0, newestAt: null });
+  expect(reportsOf(groups, new Set())).toEqual({ units: 0, summed: 0, stale: 0, newestAt: null });
 });
 
 test.each([
@@ -148,6 +183,54 @@ test("distress is found wherever it is", () => {
   expect(inDistress(it, NOW).map(({ name }) => name)).toEqual(["E1"]);
 });
 
+test("what is summed counts, and neither its ages nor its reports are known", () => {
+  const layers = [layerInfo("cfd.units"), layerInfo("cpd.units")].map((info) => [info, [put("E1")]]);
+  const it = summed(state(layers as [LayerInfo, Put[]][]), {
+    "cfd.units": [[WEST, 30_000, null, 0], [EAST, 12, "en_route", 0]], // prettier-ignore
+  });
+  const groups = summarize(it, NOW);
+  expect(groups.map(({ count }) => count)).toEqual([1, 30_012]);
+  expect(reportsOf(groups, new Set())).toEqual({ units: 30_013, summed: 30_012, stale: 0, newestAt: NOW });
+  expect(summedLayers(groups, new Set()).map(({ info }) => info.id)).toEqual(["cfd.units"]);
+  expect(summedLayers(groups, new Set(["cfd.units"]))).toEqual([]);
+});
+
+test("distress in a summed layer is found by its hex", () => {
+  const it = summed(state([[layerInfo("cfd.units"), []]]), {
+    "cfd.units": [[WEST, 1200, "distress", 0], [EAST, 7, "en_route", 0]], // prettier-ignore
+  });
+  expect(inDistress(it, NOW)).toMatchObject([{ at: { cell: WEST }, name: "Among 1,200 units", ageS: null }]);
+});
+
+test("distress in hexes of another size is no news, in another hex of the same size it is", () => {
+  const among = (cell: string): Distress => ({ layer: "a", at: { cell }, name: "", agency: "", ageS: null });
+  const known = new Set([keyOf(among(WEST))]);
+  expect(newDistress([among(WEST)], new Set())).toHaveLength(1);
+  expect(newDistress([among(WEST), among(FINER)], known)).toEqual([]);
+  expect(newDistress([among(WEST), among(EAST)], known)).toEqual([among(EAST)]);
+});
+
+test("silent feeds are listed by agency and title, the longest silent first, while they are silent", () => {
+  let it = state([[layerInfo("cfd.units", { title: "Units" }), []], [layerInfo("cpd.units"), []]]); // prettier-ignore
+  it = apply(it, { type: "stale", layer: "cpd.units", since: NOW - 9 });
+  it = apply(it, { type: "stale", layer: "cfd.units", since: NOW - 99 });
+  const silent = () => silencesOf(summarize(it, NOW), new Set()).map(({ name }) => name);
+  expect(silent()).toEqual(["Fire, Units", "cpd, cpd.units"]);
+  it = apply(it, { type: "stale", layer: "cfd.units", since: null });
+  expect(silent()).toEqual(["cpd, cpd.units"]);
+  expect(silencesOf(summarize(it, NOW), new Set(["cpd.units"]))).toEqual([]);
+});
+
+test("a silence of another day is told with its day", () => {
+  const now = new Date(2026, 4, 7, 14, 30).getTime();
+  expect(sinceTime(new Date(2026, 4, 7, 14, 2).getTime(), now)).toBe("14:02");
+  expect(sinceTime(new Date(2026, 4, 5, 9, 5).getTime(), now)).toBe("5 May, 09:05");
+});
+
+test("counts fit into a hex", () => {
+  expect([7, 9999, 12_345, 99_999, 1_250_000].map(shortCount)).toEqual(["7", "9,999", "12.3k", "99.9k", "1.2M"]); // prettier-ignore
+});
+
 test("one exercise layer is enough for the banner, whatever the operation says", () => {
   const operations: Hello["operations"] = [{ id: "daily", title: "Daily", status: "actual", layers: [] }];
   const layers: [LayerInfo, Put[]][] = [[layerInfo("cfd.units", { status: "exercise" }), []]];
@@ -159,14 +242,15 @@ test("a small picture is asked for whole, a large one only around the view", () 
   const bounds: [number, number, number, number] = [-88, 41, -87, 42];
   expect(interest(null, bounds, 10, WHOLE_PICTURE)).toBeNull();
   const view = interest(null, bounds, 10, WHOLE_PICTURE + 1);
-  expect(view).toEqual({ bbox: [-88.5, 40.5, -86.5, 42.5], zoom: 10 });
-  expect(interest(view, [-88.4, 41.1, -87.4, 42.1], 10.4, 5)).toBe(view);
-  expect(interest(view, [-89, 41, -88, 42], 10, 5)).not.toBe(view);
+  expect(view).toEqual({ bbox: bounds, zoom: 10 });
+  expect(interest(view, bounds, 10, 5)).toBe(view);
+  expect(interest(view, [-89, 41, -88, 42], 10, 5)).toEqual({ bbox: [-89, 41, -88, 42], zoom: 10 });
 });
 
 test("a view across the antimeridian stays one", () => {
   const [west, , east] = interest(null, [179, -1, 181, 1], 9, 1e6)!.bbox;
-  expect([west, east]).toEqual([178, -178]);
+  expect([west, east]).toEqual([179, -179]);
+  expect(interest(null, [-200, -99, 200, 99], 1, 1e6)!.bbox).toEqual([-180, -90, 180, 90]);
 });
 
 test("a polygon is labelled in its middle, of several the largest", () => {

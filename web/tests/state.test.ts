@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { Holding } from "../src/holding.ts";
-import { apply, EMPTY, featureById, isStale, type State } from "../src/state.ts";
+import { apply, EMPTY, featureById, isStale, sizeOf, type State } from "../src/state.ts";
 import { type Frame, type Move, parse, type Put } from "../src/wire.ts";
 import { EPOCH, frame, hello, layerInfo, put } from "./recorded.ts";
 
@@ -93,6 +93,52 @@ test("a move keeps the rest, shifts the expiry, and removes a heading that is nu
     observedAt: 1_000_500,
     expiresAt: 1_300_500,
   });
+});
+
+describe("a summed layer", () => {
+  const cells = (...list: [string, number, string | null, number][]) => ({ epoch: EPOCH, from: 0, to: 0, cells: list }); // prettier-ignore
+  const [A, B] = ["872664c1affffff", "872664c1effffff"] as const;
+  const summedOf = (state: State) => Object.fromEntries(state.layers.get("a.units")!.cells);
+  const held = { epoch: EPOCH, from: 0, to: 3, reset: true, put: [put("E1")] };
+
+  test("holds sums instead of features, and takes only what changed of them", () => {
+    const it = page();
+    it.greet("a.units");
+    it.hear(frame({ "a.units": held }));
+    it.hear(frame({ "a.units": { ...cells([A, 7, "distress", 5], [B, 2, null, 6]), reset: true } }));
+    expect(picture(it.state, "a.units")).toEqual([]);
+    it.hear(frame({ "a.units": cells([A, 6, null, 9], [B, 0, null, 0]) }));
+    expect(summedOf(it.state)).toEqual({ [A]: { count: 6, worst: null, oldestAt: 9 } });
+    expect(it.state.changes.get("a.units")).toMatchObject({ cells: true, reset: false });
+  });
+
+  test("holds features again once they come, and no sums", () => {
+    const it = page();
+    it.greet("a.units");
+    it.hear(frame({ "a.units": { ...cells([A, 7, null, 5]), reset: true } }));
+    it.hear(frame({ "a.units": held }));
+    expect(summedOf(it.state)).toEqual({});
+    expect(sizeOf(it.state.layers.get("a.units")!)).toBe(1);
+  });
+
+  test("counts what it sums", () => {
+    const it = page();
+    it.greet("a.units");
+    it.hear(frame({ "a.units": { ...cells([A, 7, null, 5], [B, 30, null, 5]), reset: true } }));
+    expect(sizeOf(it.state.layers.get("a.units")!)).toBe(37);
+  });
+});
+
+test("a new connection begins without what was silent or missing, and with the features", () => {
+  const it = page();
+  it.greet("a.units");
+  it.hear(frame({ "a.units": { epoch: EPOCH, from: 0, to: 1, reset: true, put: [put("E1")] } }));
+  const silent = apply(it.state, { type: "stale", layer: "a.units", since: 5 });
+  const missing = apply(silent, { type: "missing", since: 6 });
+  expect([...missing.silent, missing.missingSince]).toEqual([["a.units", 5], 6]);
+  const again = apply(missing, { type: "connected" });
+  expect([...again.silent, again.missingSince]).toEqual([null]);
+  expect(picture(again, "a.units")).toHaveLength(1);
 });
 
 test("only units grow stale, and at their layer's age", () => {

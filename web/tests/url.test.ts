@@ -12,6 +12,8 @@ const settings: fc.Arbitrary<Settings> = fc.record({
   operation: fc.option(fc.stringMatching(/^[a-z0-9-]{1,12}$/)),
   theme: fc.constantFrom("auto", "light", "dark"),
   off: fc.uniqueArray(name, { maxLength: 3 }).map((names) => names.sort()),
+  statuses: fc.uniqueArray(fc.constantFrom("distress", "en_route", "open", null), { maxLength: 4 }),
+  limit: fc.integer({ min: 1, max: 50_000 }),
   selected: fc.option(
     fc.record({ layer: name, id: fc.string({ minLength: 1, maxLength: 12, unit: "grapheme" }) }),
   ),
@@ -35,6 +37,6 @@ test("every view is a link: what is written is read back", () => {
 
 test("an address that says nothing, or nonsense, is the default view", () => {
   expect(read("")).toEqual(DEFAULTS);
-  expect(read("#at=north,41,9&theme=pink&k=0&res=99&area=1,2&sel=/x")).toEqual(DEFAULTS);
+  expect(read("#at=north,41,9&theme=pink&k=0&res=99&limit=0&area=1,2&sel=/x")).toEqual(DEFAULTS);
   expect(write(DEFAULTS)).toBe("");
 });

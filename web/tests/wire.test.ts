@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { parse, WireError } from "../src/wire.ts";
-import { EPOCH, frame, hello, layerInfo, put } from "./recorded.ts";
+import { bytes, EPOCH, frame, hello, layerInfo, put } from "./recorded.ts";
 
 const ranged = (more: object) => frame({ "cfd.units": { epoch: EPOCH, from: 0, to: 1, ...more } });
 
@@ -19,6 +19,9 @@ describe("what is refused", () => {
       JSON.stringify(hello([], { agencies: [{ id: "x", name: "x", color: "<b>" }] })),
       WireError,
     ],
+    ["packed moves in a text", ranged({ packed: 1 }), WireError],
+    ["a cell that is no cell", ranged({ cells: [["872664C1A", 1, null, 1]] }), WireError],
+    ["a cell of half a unit", ranged({ cells: [["872664c1affffff", 0.5, null, 1]] }), WireError],
   ])("%s", (_, text, error) => expect(() => parse(text)).toThrow(error));
 
   test("the error names the spot", () => {
@@ -27,7 +30,44 @@ describe("what is refused", () => {
   });
 });
 
+describe("bytes that are refused", () => {
+  const good = () => bytes({ "cfd.units": { ...part, packed: [["E1", 1, 2, 3, null, null]] } });
+  const part = { epoch: EPOCH, from: 0, to: 1 };
+  const cut = (by: number) => good().slice(0, -by);
+  const changed = (at: number, value: number) => {
+    const it = good();
+    new Uint8Array(it)[at] = value;
+    return it;
+  };
+  const length = new DataView(good()).getUint32(0, true);
+
+  test.each([
+    ["nothing at all", new ArrayBuffer(0), "the length of the JSON"],
+    ["a JSON longer than the message", changed(3, 1), "at byte 0"],
+    ["padding that says something", changed(4 + length, 1), `expected a zero at byte ${4 + length}`],
+    ["half a record", cut(10), "as many records as follow"],
+    ["no record where one is counted", cut(20), "at /layers/cfd.units/packed"],
+    [
+      "more than is counted",
+      Uint8Array.from([...new Uint8Array(good()), 0]).buffer,
+      "the end of the message",
+    ],
+    ["what is not UTF-8", changed(6, 0xff), "expected UTF-8"],
+    ["a hello", Uint8Array.from([16, 0, 0, 0, ...Buffer.from('{"type":"hello"}')]).buffer, "expected frame"],
+  ])("%s", (_, source, told) => expect(() => parse(source)).toThrow(told));
+
+  test("the whole of it is taken", () => {
+    expect(length % 4, "padded, or the test above proves nothing").not.toBe(0);
+    expect(parse(good())).toMatchObject({ type: "frame", layers: { "cfd.units": { to: 1 } } });
+  });
+});
+
 describe("what is taken", () => {
+  test("a feed falls silent and is heard again; the same of the server's log", () => {
+    expect(parse('{"type":"stale","layer":"a.units","since":null}')).toMatchObject({ since: null });
+    expect(parse('{"type":"missing","since":7}')).toEqual({ type: "missing", since: 7 });
+  });
+
   test("a hello comes out as it went in", () => {
     const message = hello([layerInfo("cfd.units")]);
     expect(parse(JSON.stringify(message))).toEqual(message);

@@ -18,14 +18,18 @@ export function outlines(
     type: "FeatureCollection",
     features: drawn.map((cell) => ({
       type: "Feature",
-      geometry: { type: "Polygon", coordinates: [unwrapped(cellToBoundary(cell, true))] },
+      geometry: { type: "Polygon", coordinates: [unwrapped(cellToBoundary(cell))] },
       properties: { role, cell, resolution: getResolution(cell) },
     })),
   };
 }
 
-/** A ring that crosses the antimeridian, made continuous: MapLibre draws longitudes beyond 180 as meant. */
-function unwrapped(ring: number[][]): number[][] {
-  const [first] = ring[0] as [number];
-  return ring.map(([lng, lat]) => [lng! - 360 * Math.round((lng! - first) / 360), lat!]);
+/**
+ * The corners that H3 gives (lat, lng, open) as a closed ring of GeoJSON. Across the antimeridian it goes on: MapLibre draws
+ * longitudes beyond 180 as meant.
+ */
+export function unwrapped(corners: number[][]): number[][] {
+  const first = corners[0]![1]!;
+  const ring = corners.map(([lat, lng]) => [lng! - 360 * Math.round((lng! - first) / 360), lat!]);
+  return [...ring, [...ring[0]!]];
 }

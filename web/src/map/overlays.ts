@@ -9,12 +9,22 @@ import type {
 } from "maplibre-gl";
 import type { LayerInfo } from "../wire.ts";
 import { FONT, FONT_BOLD } from "./style.ts";
+import { Ring } from "./symbols.ts";
 import type { Palette } from "./theme.ts";
 
 export const EMPTY_COLLECTION = { type: "FeatureCollection" as const, features: [] };
 
 /** Our GeoJSON sources. */
-export const SOURCES = ["areas", "names", "callsigns", "trail", "hexes", "area-of-interest"] as const;
+export const SOURCES = [
+  "areas",
+  "names",
+  "callsigns",
+  "trail",
+  "hexes",
+  "area-of-interest",
+  "cells",
+  "cell-counts",
+] as const;
 export type SourceName = (typeof SOURCES)[number];
 
 /** The basemap's first layer of names: areas go below it, so that streets can still be read. */
@@ -35,6 +45,16 @@ export function groundLayers(c: Palette): LayerSpecification[] {
     line("gap-line", "hexes", ["==", ["get", "role"], "gap"], c.gap, 1),
     pattern("overlap-fill", "hexes", ["==", ["get", "role"], "overlap"], "overlap-dots"),
     line("area-line", "area-of-interest", undefined, c.label, 2, [4, 3]),
+    {
+      id: "cells-fill",
+      type: "fill",
+      source: "cells",
+      paint: {
+        "fill-color": ["get", "color"],
+        // paler with age, as symbols are; what holds something stale is almost hollow
+        "fill-opacity": ["case", ["get", "stale"], 0.16, ["-", 0.5, ["*", 0.26, ["get", "fade"]]]],
+      },
+    },
   ];
 }
 
@@ -93,6 +113,70 @@ export function upperLayers(c: Palette): LayerSpecification[] {
       },
       paint: { "text-color": c.label, ...halo },
     },
+    ...cellEdges(),
+    {
+      id: "cells-count",
+      type: "symbol",
+      source: "cell-counts",
+      layout: {
+        "text-field": ["get", "label"],
+        "text-font": FONT_BOLD,
+        "text-size": ["case", ["==", ["get", "ring"], Ring.Distress], 14, 12.5],
+        "text-padding": 0,
+        "text-line-height": 1.05,
+        "text-overlap": "cooperative",
+        "symbol-sort-key": ["get", "order"],
+      },
+      paint: {
+        "text-color": ["case", ["==", ["get", "ring"], Ring.Distress], c.distressText, c.label],
+        "text-halo-color": c.halo,
+        "text-halo-width": 2,
+      },
+    },
+  ];
+}
+
+/** The edge of a hex says the worst status in it, in the colours of the rings; dashed: its oldest report is stale. */
+function cellEdges(): LayerSpecification[] {
+  const ring: ExpressionSpecification = ["get", "ring"];
+  const edge = (id: string, stale: boolean, dashes: object): LayerSpecification =>
+    ({
+      id,
+      type: "line",
+      source: "cells",
+      filter: ["==", ["get", "stale"], stale],
+      layout: { "line-join": "round" },
+      paint: {
+        "line-color": [
+          "match",
+          ring,
+          Ring.EnRoute,
+          "#fadb1a",
+          Ring.OnScene,
+          "#0a0a0a",
+          Ring.Distress,
+          "#e00024",
+          ["get", "color"],
+        ],
+        "line-width": ["match", ring, Ring.Distress, 6, [Ring.EnRoute, Ring.OnScene], 2.5, 1.5],
+        ...dashes,
+      },
+    }) as LayerSpecification;
+  return [
+    {
+      id: "cells-case",
+      type: "line",
+      source: "cells",
+      layout: { "line-join": "round" },
+      paint: {
+        // yellow is told from a light ground, and black from a dark one, by what lies beneath
+        "line-color": ["match", ring, Ring.EnRoute, "#0d0d0d", "#ffffff"],
+        "line-width": ["match", ring, Ring.Distress, 10, [Ring.EnRoute, Ring.OnScene], 5, 0],
+        "line-opacity": 0.9,
+      },
+    },
+    edge("cells-line", false, {}),
+    edge("cells-line-stale", true, { "line-dasharray": [2, 1.6] }),
   ];
 }
 

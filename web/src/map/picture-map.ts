@@ -18,8 +18,8 @@ import fontUrl from "@fontsource/public-sans/files/public-sans-latin-500-normal.
 import fontBoldUrl from "@fontsource/public-sans/files/public-sans-latin-700-normal.woff2?url";
 import type { FeatureCollection } from "geojson";
 import { nameOf } from "../format.ts";
-import { ageS, featureById, featuresOf, type LayerState, type State, WHOLE } from "../state.ts";
-import type { BBox, Kind, LayerInfo, Position } from "../wire.ts";
+import { ageS, featuresOf, type LayerState, sizeOf, type State, WHOLE } from "../state.ts";
+import type { BBox, Kind, Position } from "../wire.ts";
 import { areas, names } from "./areas.ts";
 import {
   BELOW_NAMES,
@@ -45,10 +45,13 @@ export interface Camera {
   zoom: number;
 }
 
+/** A feature, or a hex of a summed layer. */
+export type Hovered = Ref | { layer: string; cell: string };
+
 export interface Handlers {
   /** Everything under the pointer, nearest first; empty for the bare map. */
   onPick(refs: Ref[]): void;
-  onHover(ref: Ref | null, x: number, y: number): void;
+  onHover(what: Hovered | null, x: number, y: number): void;
   onCamera(camera: Camera, byHand: boolean): void;
   /** Something could not be loaded or drawn. */
   onError(error: { message: string }): void;
@@ -103,6 +106,9 @@ export class PictureMap {
   #tiled = new Map<string, { revision: string; at: number }>();
   #pools: Record<(typeof SYMBOL_KINDS)[number], SymbolPool>;
   #symbols: Record<(typeof SYMBOL_KINDS)[number], SymbolLayer>;
+  /** Draws the hexes of summed layers; null until the first one comes. */
+  #cells: typeof import("./cells.ts") | null = null;
+  #drawnCells = "";
   #styled = false;
   #lowMotion = matchMedia("(prefers-reduced-motion: reduce)");
 
@@ -153,8 +159,9 @@ export class PictureMap {
     this.#state = state;
     this.#catalogue = state.catalogue;
     for (const kind of SYMBOL_KINDS) this.#drawKind(kind, state, rebuild);
-    if (rebuild) this.#stale.add("areas").add("names");
-    for (const name of state.changes.keys()) {
+    if (rebuild) this.#stale.add("areas").add("names").add("cells");
+    for (const [name, { cells }] of state.changes) {
+      if (cells) this.#stale.add("cells");
       if (state.catalogue.get(name)?.kind !== "units") this.#stale.add("areas").add("names");
     }
     this.#drawTiled(state);
@@ -175,7 +182,7 @@ export class PictureMap {
       this.#pools[kind].hide(layers);
       this.#symbols[kind].dirty = true;
     }
-    this.#stale.add("areas").add("names").add("callsigns");
+    this.#stale.add("areas").add("names").add("callsigns").add("cells");
     if (this.#state) this.draw({ ...this.#state, changes: new Map() });
     this.#writeCallsigns();
   }
@@ -230,6 +237,19 @@ export class PictureMap {
   goTo(lng: number, lat: number, zoom = Math.max(this.map.getZoom(), 14)): void {
     const animate = !this.#lowMotion.matches;
     this.map.easeTo({ center: [lng, lat], zoom, animate, duration: 500 });
+  }
+
+  /** Brings a hex so near that it comes apart into smaller ones, or into what it counts. */
+  async zoomInto(cell: string): Promise<void> {
+    const { boxOf } = await import("./cells.ts");
+    const camera = this.map.cameraForBounds(boxOf(cell), { padding: 60, maxZoom: 16.5 });
+    if (!camera?.center) return;
+    this.map.easeTo({
+      center: camera.center,
+      zoom: Math.max(camera.zoom ?? 0, Math.min(this.map.getZoom() + 1, 16.5)),
+      animate: !this.#lowMotion.matches,
+      duration: 500,
+    });
   }
 
   /** Where a feature is drawn right now, for things that point at it. */
@@ -346,6 +366,31 @@ export class PictureMap {
     );
     if (this.#stale.delete("areas")) this.#put("areas", areas(shown));
     if (this.#stale.delete("names")) this.#put("names", names(shown));
+    if (this.#stale.delete("cells")) this.#drawCells(this.#state);
+  }
+
+  /** Hexes of summed layers. Their ages change every second, what is drawn of them seldom. */
+  #drawCells(state: State): void {
+    const layers = [...state.layers.values()].filter(
+      ({ info, cells }) => cells.size > 0 && !this.#hidden.has(info.id),
+    );
+    if (!this.#cells) {
+      if (layers.length > 0) void this.#loadCells();
+      return;
+    }
+    const color = (agency: string) => state.agencies.get(agency)?.color ?? "#4d4d4d";
+    const { hexes, counts } = this.#cells.cellShapes(layers, color, this.nowMs());
+    const drawn = JSON.stringify(counts);
+    if (drawn === this.#drawnCells) return;
+    this.#drawnCells = drawn;
+    this.#put("cells", hexes);
+    this.#put("cell-counts", counts);
+  }
+
+  async #loadCells(): Promise<void> {
+    this.#cells = await import("./cells.ts");
+    this.#stale.add("cells");
+    this.#flush();
   }
 
   #put(name: SourceName, data: FeatureCollection): void {
@@ -365,11 +410,18 @@ export class PictureMap {
     this.map.on("dataloading", () => this.map.getContainer().setAttribute("aria-busy", "true"));
     this.map.on("idle", () => this.map.getContainer().setAttribute("aria-busy", "false"));
     this.map.on("error", ({ error }) => this.handlers.onError(error));
-    this.map.on("click", (event) => this.handlers.onPick(this.#pick(event)));
+    this.map.on("click", (event) => {
+      const refs = this.#pick(event);
+      const cell = refs.length === 0 ? this.#pickCell(event) : null;
+      if (cell) void this.zoomInto(cell.cell);
+      else this.handlers.onPick(refs.length > 0 ? refs : this.#pickDrawn(event));
+    });
     this.map.on("mousemove", (event) => {
       const [ref] = this.#pick(event);
-      this.map.getCanvas().style.cursor = ref ? "pointer" : "";
-      this.handlers.onHover(ref ?? null, event.point.x, event.point.y);
+      const cell = ref ? null : this.#pickCell(event);
+      const over = ref ?? cell ?? this.#pickDrawn(event)[0] ?? null;
+      this.map.getCanvas().style.cursor = cell ? "zoom-in" : over ? "pointer" : "";
+      this.handlers.onHover(over, event.point.x, event.point.y);
     });
     this.map.on("mouseout", () => this.handlers.onHover(null, 0, 0));
     this.map.on("zoom", () => this.#resize());
@@ -387,6 +439,7 @@ export class PictureMap {
     );
   }
 
+  /** Symbols under the pointer. */
   #pick(event: MapMouseEvent): Ref[] {
     const x = mercatorX(event.lngLat.lng);
     const y = mercatorY(event.lngLat.lat);
@@ -400,7 +453,13 @@ export class PictureMap {
       }
     }
     found.sort((a, b) => a.distance - b.distance);
-    return found.length > 0 ? found.map(({ ref }) => ref) : this.#pickDrawn(event);
+    return found.map(({ ref }) => ref);
+  }
+
+  #pickCell(event: MapMouseEvent): { layer: string; cell: string } | null {
+    if (!this.#styled || !this.#drawnCells) return null;
+    const [drawn] = this.map.queryRenderedFeatures(event.point, { layers: ["cells-fill"] });
+    return (drawn?.properties as { layer: string; cell: string } | undefined) ?? null;
   }
 
   /** Areas, and the symbols of tiled layers. */
@@ -458,7 +517,9 @@ export class PictureMap {
   #everySecond(): void {
     this.#fan();
     this.#writeCallsigns();
+    this.#stale.add("cells");
     if (this.#state) this.#drawTiled(this.#state);
+    this.#flush();
     if (this.#following) this.#centre();
   }
 
@@ -508,14 +569,22 @@ function revisionOf({ info, revision }: LayerState): string {
 
 /**
  * The box that holds the picture, for a first look: of the units if there are any, else of everything. The outermost
- * hundredth on each side is left out, so that one unit at 0, 0 does not show the dispatcher the Atlantic.
+ * hundredth on each side is left out, so that one unit at 0, 0 does not show the dispatcher the Atlantic. What is summed
+ * counts where `centreOf` says its hexes are.
  */
-export function extent(state: State): BBox | null {
+export function extent(state: State, centreOf?: (cell: string) => Position): BBox | null {
   const lngs: number[] = [];
   const lats: number[] = [];
   const layers = [...state.layers.values()];
-  const units = layers.filter((layer) => layer.info.kind === "units" && layer.slots.size > 0);
+  const units = layers.filter((layer) => layer.info.kind === "units" && sizeOf(layer) > 0);
   for (const layer of units.length > 0 ? units : layers) {
+    for (const [cell, { count }] of centreOf ? layer.cells : []) {
+      const [lng, lat] = centreOf!(cell);
+      for (let i = 0; i < count; i++) {
+        lngs.push(lng!);
+        lats.push(lat!);
+      }
+    }
     for (const { geometry } of featuresOf(layer)) {
       const at = geometry?.type === "Point" ? geometry.coordinates : null;
       if (!at) continue;
@@ -528,13 +597,4 @@ export function extent(state: State): BBox | null {
   lats.sort((a, b) => a - b);
   const cut = Math.floor(lngs.length / 100);
   return [lngs[cut]!, lats[cut]!, lngs[lngs.length - 1 - cut]!, lats[lats.length - 1 - cut]!];
-}
-
-/** The feature of a reference, if it streams; a tiled one must be asked for over HTTP. */
-export function lookUp(
-  state: State,
-  ref: Ref,
-): { info: LayerInfo; feature: ReturnType<typeof featureById> } | null {
-  const info = state.catalogue.get(ref.layer);
-  return info ? { info, feature: featureById(state, ref.layer, ref.id) } : null;
 }

@@ -26,6 +26,7 @@ export interface Palette {
   overlap: string;
   trail: string;
   label: string;
+  distressText: string;
 }
 
 export const PALETTE: Record<Theme, Palette> = {
@@ -52,6 +53,7 @@ export const PALETTE: Record<Theme, Palette> = {
     overlap: "#00639c",
     trail: "#5b2a86",
     label: "#1c1b19",
+    distressText: "#c8001e",
   },
   dark: {
     water: "#0a1219",
@@ -76,5 +78,6 @@ export const PALETTE: Record<Theme, Palette> = {
     overlap: "#5cb8f0",
     trail: "#d3a6ff",
     label: "#f2f5f8",
+    distressText: "#ff8a99",
   },
 };

@@ -2,13 +2,14 @@
 
 import { useEffect, useRef } from "preact/hooks";
 import type { Page } from "../page.ts";
-import { ExerciseBanner, LinkBanner, NoAccess, Notice } from "./banners.tsx";
+import { ExerciseBanner, LinkBanner, MissingBanner, NoAccess, Notice } from "./banners.tsx";
 import { Card, HoverName } from "./card.tsx";
 import { DistressList } from "./distress.tsx";
 import { GapPanel } from "./gap-panel.tsx";
 import { Help } from "./help.tsx";
 import { onKey } from "./keys.ts";
 import { LayerPanel } from "./layer-panel.tsx";
+import { SilenceList } from "./silence.tsx";
 import { UnitTable } from "./table.tsx";
 import { TopBar } from "./top-bar.tsx";
 
@@ -24,11 +25,14 @@ export function App({ page }: { page: Page }) {
     <div
       class={`page status-${page.status.value} ${page.settings.value.table ? "with-table" : ""}`}
       data-link={page.link.value.state}
+      data-protocol={page.link.value.protocol}
+      data-missing={page.missingSince.value !== null}
     >
       <header>
         <ExerciseBanner page={page} />
         <TopBar page={page} />
         <LinkBanner page={page} />
+        <MissingBanner page={page} />
         <Notice page={page} />
       </header>
       <main>
@@ -38,6 +42,7 @@ export function App({ page }: { page: Page }) {
         </div>
         <div class="right">
           <DistressList page={page} />
+          <SilenceList page={page} />
           <Card page={page} />
           <GapPanel page={page} />
         </div>

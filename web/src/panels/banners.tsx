@@ -1,6 +1,6 @@
 // What must not be overlooked: that this is an exercise, that the picture is not live, that nothing may be seen.
 
-import { clockTime } from "../format.ts";
+import { clockTime, sinceTime } from "../format.ts";
 import type { Page } from "../page.ts";
 
 export function ExerciseBanner({ page }: { page: Page }) {
@@ -18,22 +18,42 @@ export function ExerciseBanner({ page }: { page: Page }) {
 }
 
 export function LinkBanner({ page }: { page: Page }) {
-  const { state, heardAt, retryAt } = page.link.value;
+  const { state, heardAt, retryAt, blocked } = page.link.value;
   const inS =
     retryAt === null
       ? null
       : Math.max(0, Math.ceil((retryAt - (page.now.value - page.link.value.offset)) / 1000));
-  if (state === "live" || (state === "connecting" && retryAt === null && heardAt === null)) return null;
+  if (
+    state === "live" ||
+    state === "moving" ||
+    (state === "connecting" && retryAt === null && heardAt === null)
+  )
+    return null;
   return (
     <div class="lost" role="alert">
       <span aria-hidden="true">⚠</span>
       <strong>
-        {heardAt === null
-          ? "No connection to the server yet"
-          : `Not live since ${clockTime(heardAt)} — positions are ageing`}
+        {heardAt === null ? "No connection to the server yet" : `Not live since ${clockTime(heardAt)}`}
       </strong>
+      {heardAt !== null && <span>positions are ageing, and whatever has happened since is missing here</span>}
+      {blocked && (
+        <span>This network seems to block websockets: the server answers, the live stream does not open</span>
+      )}
       <span aria-live="off">{inS === null ? "Connecting…" : `Next try in ${inS} s`}</span>
       <button onClick={() => page.retryNow()}>Try now</button>
+    </div>
+  );
+}
+
+/** The link lives, and still the picture is not whole: the server itself is cut off from what is reported. */
+export function MissingBanner({ page }: { page: Page }) {
+  const since = page.missingSince.value;
+  if (since === null || !page.live.value) return null;
+  return (
+    <div class="lost" role="alert">
+      <span aria-hidden="true">⚠</span>
+      <strong>Missing since {sinceTime(since, page.now.value)}: the server cannot read the log</strong>
+      <span>whatever has happened since comes when it can</span>
     </div>
   );
 }

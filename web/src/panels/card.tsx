@@ -14,7 +14,7 @@ export function Card({ page }: { page: Page }) {
   const ref = page.settings.value.selected;
   if (!ref) return null;
   const info = page.state.value.catalogue.get(ref.layer);
-  const feature = info && (featureById(page.state.value, ref.layer, ref.id) ?? tiledFeature(page, info));
+  const feature = info && (featureById(page.state.value, ref.layer, ref.id) ?? askedFeature(page, info));
   return (
     <section class="panel card" aria-labelledby="card-title">
       {info && feature ? (
@@ -26,10 +26,10 @@ export function Card({ page }: { page: Page }) {
   );
 }
 
-/** A tiled layer's features don't stream: what is known of one is what the server answered when asked. */
-function tiledFeature(page: Page, info: LayerInfo): Feature | undefined {
+/** Features of a layer that is tiled or summed don't stream: what is known of one is what the server answered when asked. */
+function askedFeature(page: Page, info: LayerInfo): Feature | undefined {
   const item = page.item.value;
-  if (info.stream !== "tiled" || !item) return undefined;
+  if (!page.isAskedFor(info.id) || !item) return undefined;
   const { observed_at, expires_at, received_at, revision, ...properties } = item.properties;
   void [expires_at, received_at, revision];
   return {
@@ -197,17 +197,41 @@ function listOf(properties: Properties, name: string): string {
 export function HoverName({ page }: { page: Page }) {
   const hover = page.hover.value;
   if (!hover) return null;
-  const info = page.state.peek().catalogue.get(hover.ref.layer);
-  const feature = featureById(page.state.peek(), hover.ref.layer, hover.ref.id);
-  if (!info || !feature) return null;
+  const info = page.state.peek().catalogue.get(hover.over.layer);
+  const told = info && ("cell" in hover.over ? aboutCell(page, info, hover.over.cell) : aboutFeature(page, info, hover.over.id)); // prettier-ignore
+  if (!told) return null;
+  return (
+    <div class="hover" style={{ left: `${hover.x}px`, top: `${hover.y}px` }} aria-hidden="true">
+      <bdi>{told.name}</bdi> {told.about.filter(Boolean).join(" · ")}
+    </div>
+  );
+}
+
+interface Told {
+  name: string;
+  about: string[];
+}
+
+function aboutFeature(page: Page, info: LayerInfo, id: string): Told | null {
+  const feature = featureById(page.state.peek(), info.id, id);
+  if (!feature) return null;
   const stale = isStale(feature, info, page.now.peek());
   const about = [
     statusOf(feature.properties),
     `${age(ageS(feature, page.now.peek()))} old${stale ? ", stale" : ""}`,
   ];
-  return (
-    <div class="hover" style={{ left: `${hover.x}px`, top: `${hover.y}px` }} aria-hidden="true">
-      <bdi>{nameOf(info.kind, feature.id, feature.properties)}</bdi> {about.filter(Boolean).join(" · ")}
-    </div>
-  );
+  return { name: nameOf(info.kind, feature.id, feature.properties), about };
+}
+
+function aboutCell(page: Page, info: LayerInfo, cell: string): Told | null {
+  const sum = page.state.peek().layers.get(info.id)?.cells.get(cell);
+  if (!sum) return null;
+  const { count, worst, oldestAt } = sum;
+  const about = [
+    count === 1 ? "1 here" : `${count.toLocaleString("en-US")} here`,
+    worst === null ? "" : `worst: ${words(worst)}`,
+    `oldest ${age((page.now.peek() - oldestAt) / 1000)} old`,
+    "click to zoom in",
+  ];
+  return { name: info.title || info.id, about };
 }

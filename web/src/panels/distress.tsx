@@ -2,6 +2,7 @@
 
 import { age } from "../format.ts";
 import type { Page } from "../page.ts";
+import { keyOf } from "../summary.ts";
 
 export function DistressList({ page }: { page: Page }) {
   const units = page.distress.value;
@@ -11,13 +12,14 @@ export function DistressList({ page }: { page: Page }) {
       <h2 id="distress-title">⚠ Distress ({units.length})</h2>
       <ul>
         {units.slice(0, 6).map((unit) => (
-          <li key={`${unit.ref.layer}/${unit.ref.id}`}>
-            <button onClick={() => page.show(unit.ref)}>
+          <li key={keyOf(unit)}>
+            <button onClick={() => page.showDistress(unit)}>
               <strong>
                 <bdi>{unit.name}</bdi>
               </strong>
               <span>
-                <bdi>{unit.agency}</bdi> · reported {age(unit.ageS)} ago
+                <bdi>{unit.agency}</bdi> ·{" "}
+                {unit.ageS === null ? "summed, zoom in to see which" : `reported ${age(unit.ageS)} ago`}
               </span>
             </button>
           </li>

@@ -57,11 +57,17 @@ export function Help({ page }: { page: Page }) {
             <span class={className} aria-hidden="true" /> {meaning}
           </li>
         ))}
+        <li>
+          <span class="hexagon" aria-hidden="true" /> hexagon: so many of a layer that it is summed; its
+          number counts them, its edge says the worst status among them, dashed if the oldest report is stale;
+          a click zooms in
+        </li>
         <li>Units that stand at one spot are drawn in a ring around it; a click lists what else is there.</li>
       </ul>
       <p>
         Every setting is in the address: copy it and the other end sees what you see, as far as it is shared
-        with them.
+        with them. <code>limit=500</code> in the address sums each layer with more than 500 features in sight
+        (usually 20,000), for a slow device or line.
       </p>
       <button onClick={() => (page.help.value = false)}>Close</button>
     </dialog>

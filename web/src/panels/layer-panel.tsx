@@ -1,12 +1,15 @@
 // The layers by agency: how many features each holds, how many are stale, and whether it is drawn.
 
+import { sinceTime } from "../format.ts";
 import type { Page } from "../page.ts";
 import type { AgencySummary, LayerSummary } from "../summary.ts";
+import { StatusFilter } from "./status-filter.tsx";
 import { Symbol } from "./symbol.tsx";
 
 export function LayerPanel({ page }: { page: Page }) {
   const groups = page.summary.value;
-  if (groups.length === 0) return null;
+  // with a filter that nothing meets, the panel is where it is taken back
+  if (groups.length === 0 && page.settings.value.statuses.length === 0) return null;
   const stale = groups.flatMap(({ layers }) => layers).reduce((sum, layer) => sum + layer.stale, 0);
   return (
     <section class="panel layers" aria-labelledby="layers-title">
@@ -22,6 +25,7 @@ export function LayerPanel({ page }: { page: Page }) {
             <Agency key={group.agency.id} page={page} group={group} />
           ))}
         </ul>
+        <StatusFilter page={page} />
       </details>
     </section>
   );
@@ -43,7 +47,7 @@ function Agency({ page, group }: { page: Page; group: AgencySummary }) {
         />
         <span class="swatch" style={{ background: group.agency.color }} />
         <bdi>{group.agency.name}</bdi>
-        <span class="number">{group.count}</span>
+        <span class="number">{group.count.toLocaleString("en-US")}</span>
       </label>
       <ul>
         {group.layers.map((layer) => (
@@ -55,7 +59,7 @@ function Agency({ page, group }: { page: Page; group: AgencySummary }) {
 }
 
 function Layer({ page, layer, color }: { page: Page; layer: LayerSummary; color: string }) {
-  const { info, count, stale } = layer;
+  const { info, count, stale, summed, silentSince } = layer;
   return (
     <li>
       <label class="layer">
@@ -68,9 +72,13 @@ function Layer({ page, layer, color }: { page: Page; layer: LayerSummary; color:
         <span class="title">
           <bdi>{info.title || info.id}</bdi>
           {stale > 0 && <small class="stale">{stale} stale</small>}
+          {summed && <small>summed, zoom in</small>}
+          {silentSince !== null && (
+            <small class="stale">silent since {sinceTime(silentSince, page.now.value)}</small>
+          )}
           {info.status !== page.status.value && <small class="mark">{info.status}</small>}
         </span>
-        <span class="number">{count === null ? "tiles" : count}</span>
+        <span class="number">{count === null ? "tiles" : count.toLocaleString("en-US")}</span>
       </label>
     </li>
   );

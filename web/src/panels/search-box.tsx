@@ -78,7 +78,12 @@ export function SearchBox({ page }: { page: Page }) {
               <HitLine page={page} hit={hit} />
             </li>
           ))}
-          {hits.length === 0 && <li class="none">Nothing of that name in this picture</li>}
+          {hits.length === 0 && (
+            <li class="none">
+              Nothing of that name in this picture
+              {page.summed.peek().length > 0 && ", as far as it is not summed: zoom in to search all of it"}
+            </li>
+          )}
         </ul>
       )}
     </search>

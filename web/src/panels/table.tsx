@@ -37,6 +37,7 @@ export function UnitTable({ page }: { page: Page }) {
         {rows.length > MOST_ROWS && <span>the first {MOST_ROWS} are listed; zoom in for the rest</span>}
         <button onClick={() => page.toggle("table")}>Close</button>
       </div>
+      <Summed page={page} />
       <div class="scroll">
         <table>
           <thead>
@@ -77,6 +78,23 @@ export function UnitTable({ page }: { page: Page }) {
         </table>
       </div>
     </section>
+  );
+}
+
+/** What the map shows as hexes cannot be listed: it says so, with what is known. */
+function Summed({ page }: { page: Page }) {
+  const layers = page.summed.value.filter(({ info }) => info.kind === "units");
+  if (layers.length === 0) return null;
+  return (
+    <p class="summed">
+      Not listed, as so many come summed by hexes; zoom in to list them:{" "}
+      {layers.map(({ info, count }, i) => (
+        <span key={info.id}>
+          {i > 0 && ", "}
+          <bdi>{info.title || info.id}</bdi> ({count!.toLocaleString("en-US")})
+        </span>
+      ))}
+    </p>
   );
 }
 

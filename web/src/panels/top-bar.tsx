@@ -65,14 +65,17 @@ function Operation({ page }: { page: Page }) {
   );
 }
 
+const WORDS = { live: "LIVE", moving: "RECONNECTING", lost: "NOT LIVE", connecting: "CONNECTING" } as const;
+
 function LinkState({ page }: { page: Page }) {
   const { state, lag, heardAt, offset } = page.link.value;
-  const word = state === "live" ? "LIVE" : state === "lost" ? "NOT LIVE" : "CONNECTING";
+  const missing = page.missingSince.value !== null;
+  const word = state === "live" && missing ? "INCOMPLETE" : WORDS[state];
   const silent = heardAt === null ? null : (page.now.value - offset - heardAt) / 1000;
   return (
-    <p class={`link ${state}`}>
+    <p class={`link ${state === "live" && missing ? "lost" : state}`}>
       <strong>
-        <span aria-hidden="true">{state === "live" ? "●" : "○"}</span> {word}
+        <span aria-hidden="true">{state === "live" && !missing ? "●" : "○"}</span> {word}
       </strong>
       {lag !== null && <span class="number">lag {(lag / 1000).toFixed(1)} s</span>}
       {silent !== null && <span class="number wide">link heard {age(silent)} ago</span>}
@@ -84,14 +87,20 @@ function LinkState({ page }: { page: Page }) {
 function ReportState({ page }: { page: Page }) {
   const reports = page.reports.value;
   if (reports === null) return null;
-  const { newestAt } = reports;
+  const { units, summed, newestAt } = reports;
   return (
     <p class="reports">
       <span class="number">
-        {newestAt === null
+        {units === 0
           ? "no units on the picture"
-          : `newest report ${age((page.now.value - newestAt) / 1000)} ago`}
+          : units === 1
+            ? "1 unit"
+            : `${units.toLocaleString("en-US")} units`}
+        {summed > 0 && (summed === units ? ", summed" : `, ${summed.toLocaleString("en-US")} of them summed`)}
       </span>
+      {newestAt !== null && (
+        <span class="number">{`newest report ${age((page.now.value - newestAt) / 1000)} ago`}</span>
+      )}
       {page.staleness.value !== null && (
         <strong class="warning number">
           <span aria-hidden="true">⚠</span> {page.staleness.value}
