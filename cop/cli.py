@@ -1,4 +1,4 @@
-"""The command `cop`: serve, administer, push, show the demo. What it does lives elsewhere; here are the words.
+"""The command `cop`: serve, administer, push, watch, show the demo. What it does lives elsewhere; here are the words.
 
 The administering commands talk to the database themselves, so they need no key: who may run them on this
 machine may do everything. Elsewhere the HTTP API does the same with a key of scope `admin`.
@@ -20,6 +20,7 @@ from cop.bench.command import app as bench_app
 from cop.push import push
 from cop.server import Result, check_port, database_at, in_transaction, run_server
 from cop.settings import Settings
+from cop.watching.command import watch
 from layers import credentials, directory
 from layers.database import migrate
 from layers.errors import LayersError, NotFound
@@ -44,6 +45,7 @@ for name, sub in (
 ):
     app.add_typer(sub, name=name)
 app.command("push")(push)
+app.command("watch")(watch)
 
 LayerArgument = Annotated[str, typer.Argument(metavar="AGENCY.SLUG", help="The layer's name.")]
 AgencyOption = Annotated[str, typer.Option("--agency", help="The agency's slug.")]
