@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from time import monotonic
 from types import FrameType
 
@@ -18,6 +19,8 @@ from cop.drain import Drain
 from cop.live.pump import Pump
 
 LOOK_EVERY_S = 0.1
+CUT_DEADLINE_S = 2.0
+"""What is taken but not committed when the process is to end at once gets this much time; it was not acknowledged."""
 
 
 class Server(uvicorn.Server):
@@ -93,3 +96,11 @@ class Server(uvicorn.Server):
             counter += 1
             await self.on_tick(counter)
             await asyncio.sleep(LOOK_EVERY_S)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Finish what is under way, and let go of the database; uvicorn skips that when it is in a hurry."""
+        await super().shutdown(sockets)
+        if self.force_exit:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(CUT_DEADLINE_S):
+                    await self.lifespan.shutdown()

@@ -167,8 +167,9 @@ class Supervisor:
         self._stopping = True
         self._to_replace = []
         for worker in self._everyone():
-            # Who has nobody to let go yet may not even listen yet.
-            worker.tell(word) if worker.was_ready else worker.process.kill()
+            worker.tell(word)
+            if word is Word.CUT and not worker.was_ready:
+                worker.process.kill()  # It may still be waiting for a database, and not listen to us.
 
     def _bury_the_dead(self) -> None:
         for worker in [each for each in self._everyone() if each.ended]:

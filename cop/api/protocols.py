@@ -16,7 +16,7 @@ from websockets.frames import Frame
 from websockets.http11 import Request
 from websockets.protocol import State
 
-ABORT = "cop.abort"
+SOCKET = "cop.socket"
 
 MAX_CONNECTIONS = 6_000
 """Sockets of one process, of every kind and in every state; the hub takes 4,000 of them for live viewers."""
@@ -119,7 +119,7 @@ class BoundedHttp(HttpToolsProtocol):
 class BoundedWebsocket(WebSocketsSansIOProtocol):
     """Counts frames and fragments, answers no ping that cannot be sent, and cuts what cannot be closed.
 
-    It hands the application, in the scope's extensions, the transport's `abort`.
+    It hands itself to the application, in the scope's extensions: for `abort`, and for `send_now`.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -132,7 +132,7 @@ class BoundedWebsocket(WebSocketsSansIOProtocol):
         """Open a connection; the application's task, made in here, starts after we are done."""
         super().handle_connect(event)
         if not self.handshake_complete:  # It is when the request was refused, and then there is no scope.
-            self.scope["extensions"][ABORT] = {"abort": self.transport.abort}
+            self.scope["extensions"][SOCKET] = {"socket": self}
 
     def data_received(self, data: bytes) -> None:
         """Parse what has come, a slice at a time, for as long as the peer keeps within its bounds."""
@@ -202,8 +202,23 @@ class BoundedWebsocket(WebSocketsSansIOProtocol):
     async def send(self, message: ASGISendEvent) -> None:
         """Send what the application says."""
         await super().send(message)
-        if message["type"] == "websocket.close" and self.close_timer is not None:
+        if self.close_sent and self.initial_response is not None:
+            self.handshake_complete = True  # It was refused; uvicorn would report that as an error of ours.
+        elif message["type"] == "websocket.close" and self.close_timer is not None:
             self._cut_soon()
+
+    @property
+    def has_room(self) -> bool:
+        """Whether a message would be on its way at once."""
+        return self.writable.is_set() and self.conn.state is State.OPEN and not self.transport.is_closing()
+
+    def send_now(self, message: str | bytes) -> None:
+        """Send without a turn of the event loop; only where there `has_room`."""
+        if isinstance(message, str):
+            self.conn.send_text(message.encode())
+        else:
+            self.conn.send_binary(message)
+        self.transport.write(b"".join(self.conn.data_to_send()))
 
     def _fail(self, code: int, reason: str) -> None:
         self.conn.fail(code, reason)
@@ -215,8 +230,14 @@ class BoundedWebsocket(WebSocketsSansIOProtocol):
         self.close_timer = self.loop.call_later(CLOSE_DEADLINE_S, self.transport.abort)
 
 
+def socket_of(websocket: WebSocket) -> BoundedWebsocket | None:
+    """The protocol below *websocket*, under `cop serve`."""
+    extension = websocket.scope.get("extensions", {}).get(SOCKET)
+    return None if extension is None else extension["socket"]
+
+
 def abort(websocket: WebSocket) -> None:
     """Cut the connection at once; what was not sent yet is dropped."""
-    extension = websocket.scope.get("extensions", {}).get(ABORT)
-    if extension is not None:
-        extension["abort"]()
+    socket = socket_of(websocket)
+    if socket is not None:
+        socket.transport.abort()

@@ -1,0 +1,130 @@
+"""Stopping and restarting `cop serve`: nobody loses anything, and those who reconnect notice nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.typing import Subprotocol
+
+from tests.bench.service import served
+from tests.faults.scene import VIEWERS, scene, tell
+
+PROTOCOL = Subprotocol("cop.live.v1")
+
+
+@pytest.mark.slow
+async def test_a_rolling_restart_under_load_loses_nothing_and_interrupts_nobody(open_folder: Path) -> None:
+    async with scene(open_folder, workers=2) as staged:
+        staged.publish()
+        staged.watch(max(VIEWERS, 6))
+        await staged.under_way()
+        rate, old = staged.rate(), {worker.pid for worker in staged.workers()}
+        os.kill(staged.service.pid, signal.SIGHUP)
+
+        def replaced() -> bool:
+            now = {worker.pid for worker in staged.workers()}
+            return len(now) == 2 and not now & old
+
+        took_s = await staged.until("both workers replaced", replaced, 60)
+        await staged.recovered()
+        figures = await staged.settle()
+        assert figures["resets"] == 0
+        assert set(figures["connections ended"]) <= {"drained", "1012"}
+        tell("rolling restart", rate=rate, took_s=took_s, **figures)
+
+
+@pytest.mark.slow
+async def test_a_worker_that_never_gets_ready_takes_nobodys_place(open_folder: Path) -> None:
+    async with scene(open_folder, workers=2) as staged:
+        staged.watch(2)
+        staged.publish(rate=500)
+        await staged.under_way()
+        old = {worker.pid for worker in staged.workers()}
+        os.kill(staged.service.pid, signal.SIGHUP)
+        await staged.until("a newcomer", lambda: len(staged.workers()) == 3)
+        newcomer = next(worker for worker in staged.workers() if worker.pid not in old)
+        newcomer.kill()
+        await staged.until("two workers", lambda: len(staged.workers()) == 2)
+        await staged.recovered()
+        assert {worker.pid for worker in staged.workers()} == old
+        await staged.settle()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_sigterm_drains_refuses_newcomers_finishes_what_is_under_way_and_exits_with_zero(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
+    monkeypatch.setenv("COP_DRAIN_S", "3")
+    async with (
+        served(database_url, workers=workers) as service,
+        httpx.AsyncClient(base_url=service.url) as http,
+    ):
+        address = f"ws://127.0.0.1:{service.port}/live"
+        async with connect(address, subprotocols=[PROTOCOL]) as viewer:
+            assert '"hello"' in str(await viewer.recv())
+            began = time.monotonic()
+            os.kill(service.pid, signal.SIGTERM)
+            while (answer := await http.get("/readyz")).status_code == 200:  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(0.01)
+            assert answer.json()["status"] == "draining"
+            assert time.monotonic() - began < 2
+            with pytest.raises(InvalidStatus) as refused:
+                await connect(address, subprotocols=[PROTOCOL])
+            assert refused.value.response.status_code == 503
+            assert refused.value.response.headers["Retry-After"] == "1"
+            assert (await http.get("/livez")).headers["Connection"] == "close"
+            said = []
+            with suppress(ConnectionClosed):
+                while True:
+                    said.append(str(await viewer.recv()))
+            assert any('"drain"' in text for text in said)
+            assert viewer.close_code == 1012
+        assert await service.ended() == 0
+        assert 2.9 < time.monotonic() - began < 12
+
+
+async def test_a_second_signal_ends_the_service_at_once(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COP_DRAIN_S", "60")
+    async with (
+        served(database_url, workers=2) as service,
+        httpx.AsyncClient(base_url=service.url) as http,
+        connect(f"ws://127.0.0.1:{service.port}/live", subprotocols=[PROTOCOL]),
+    ):
+        os.kill(service.pid, signal.SIGTERM)
+        while (await http.get("/readyz")).status_code == 200:  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.01)
+        os.kill(service.pid, signal.SIGTERM)
+        began = time.monotonic()
+        assert await service.ended() == 0
+        assert time.monotonic() - began < 8
+
+
+async def test_ctrl_c_does_not_wait_when_nobody_is_there(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COP_DRAIN_S", "60")
+    async with served(database_url) as service:
+        began = time.monotonic()
+        os.kill(service.pid, signal.SIGINT)
+        assert await service.ended() == 0
+        assert time.monotonic() - began < 8
+
+
+async def test_workers_do_not_outlive_a_supervisor_that_was_killed(database_url: str) -> None:
+    async with served(database_url, workers=2) as service:
+        workers = psutil.Process(service.pid).children(recursive=True)
+        os.kill(service.pid, signal.SIGKILL)
+        _, alive = await asyncio.to_thread(psutil.wait_procs, workers, timeout=10)
+        assert alive == []
