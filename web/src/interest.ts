@@ -9,10 +9,17 @@ import type { BBox, View } from "./wire.ts";
  */
 export const WHOLE_PICTURE = 20_000;
 
-/** The view to ask for, given the one asked for now (`asked`); null: everything. `features` counts summed ones too. */
-export function interest(asked: View | null, bounds: BBox, zoom: number, features: number): View | null {
-  // once it was too much it stays by view: the count of a view says nothing of the whole
-  if (asked === null && features <= WHOLE_PICTURE) return null;
+/** How much of the picture is held. */
+export interface Amount {
+  features: number;
+  /** Whether some layer comes summed. Without a view, sums are of hexes as large as countries. */
+  summed: boolean;
+}
+
+/** The view to ask for, given the one asked for now (`asked`); null: everything. */
+export function interest(asked: View | null, bounds: BBox, zoom: number, held: Amount): View | null {
+  // once it was too much it stays by view: what is held of a view says nothing of the whole
+  if (asked === null && held.features <= WHOLE_PICTURE && !held.summed) return null;
   const view = { bbox: onEarth(bounds), zoom: Math.round(zoom * 100) / 100 };
   return asked !== null && isSame(asked, view) ? asked : view;
 }

@@ -12,7 +12,7 @@ import { EMPTY_COLLECTION } from "./map/overlays.ts";
 import { type Camera, extent, type Hovered, PictureMap } from "./map/picture-map.ts";
 import { isSame, type Ref } from "./map/symbol-pool.ts";
 import { PALETTE, type Theme } from "./map/theme.ts";
-import { apply, EMPTY, featureById, sizeOf } from "./state.ts";
+import { apply, EMPTY, featureById, sizeOf, type State } from "./state.ts";
 import {
   type Distress,
   inDistress,
@@ -36,6 +36,9 @@ export type Gap =
 
 /** Where the map is before the picture says where to look: the city whose streets we carry. */
 const FIRST_LOOK: Camera = { lng: -87.69, lat: 41.87, zoom: 10 };
+
+/** How long the map goes after a picture that comes summed: from hexes as large as countries to those of a city. */
+const SEEKING_MS = 3000;
 
 /** How often the selected feature's revision and trail are asked for again. */
 const REFRESH_MS = 5000;
@@ -93,6 +96,8 @@ export class Page {
   #worker: Worker;
   #dark = signal(matchMedia("(prefers-color-scheme: dark)").matches);
   #placed = false;
+  /** Until when the map may go by itself to where the picture is, on the clock of `performance`. */
+  #lookingUntil = Infinity;
   #drawn = false;
   #view: View | null = null;
   #drawing: AbortController | null = null;
@@ -108,7 +113,7 @@ export class Page {
   /** Builds the map into `container` and connects. */
   start(container: HTMLElement): void {
     const { camera } = this.settings.peek();
-    this.#placed = camera !== null;
+    if (camera !== null) this.#isPlaced();
     this.map = new PictureMap(container, this.theme.peek(), camera ?? FIRST_LOOK, () => this.serverNow(), {
       onPick: (refs) => this.#pick(refs),
       onHover: (over, x, y) => {
@@ -146,6 +151,7 @@ export class Page {
 
   /** Selects a feature and brings it into view. */
   show(ref: Ref): void {
+    this.#isPlaced();
     this.select(ref);
     const at = this.map.placeOf(ref);
     if (at) this.map.goTo(at[0]!, at[1]!);
@@ -183,6 +189,7 @@ export class Page {
 
   chooseOperation(id: string): void {
     this.#placed = false;
+    this.#lookingUntil = Infinity;
     this.set({ operation: id, selected: null, follow: false, off: [], statuses: [] });
     this.removeGap();
   }
@@ -288,7 +295,7 @@ export class Page {
         if (event.message.type === "hello") this.#subscribe();
         // counts are worked out once a second, but not the first ones: the picture has just come
         if ([...next.changes.values()].some(({ reset }) => reset)) this.now.value = this.serverNow();
-        if (event.message.type === "frame" && !this.#placed) void this.#place();
+        if (event.message.type === "frame") void this.#place(next.changes);
         if (!this.#drawn && next.layers.size > 0) this.#markDrawn();
         this.#look();
       }
@@ -310,10 +317,19 @@ export class Page {
     this.#order({ do: "subscribe", subscription: { operation, view: this.#view, statuses, limit } });
   }
 
+  /** Somebody has chosen where to look. */
+  #isPlaced(): void {
+    this.#placed = true;
+    this.#lookingUntil = 0;
+  }
+
   #look(): void {
     if (!this.#placed) return;
-    let held = 0;
-    for (const layer of this.state.peek().layers.values()) held += sizeOf(layer);
+    const held = { features: 0, summed: false };
+    for (const layer of this.state.peek().layers.values()) {
+      held.features += sizeOf(layer);
+      held.summed ||= layer.cells.size > 0;
+    }
     const view = interest(this.#view, this.map.bounds, this.map.map.getZoom(), held);
     if (view === this.#view) return;
     this.#view = view;
@@ -326,25 +342,36 @@ export class Page {
     void this.map.ready.then(() => this.map.map.once("render", () => performance.mark("picture-drawn")));
   }
 
-  /** The first look at a picture whose address says nothing about where: all of its units. */
-  async #place(): Promise<void> {
-    const box = await this.#extent();
-    if (!box || this.#placed) return;
+  /**
+   * The first look at a picture whose address says nothing about where: all of its units. What comes summed is first known
+   * in hexes as large as countries, then by what was looked at in smaller ones: so the map goes there in a few steps.
+   */
+  async #place(changes: State["changes"]): Promise<void> {
+    const news = [...changes.values()].some(({ reset }) => reset);
+    if (this.#placed && !news) return;
+    const summed = this.#isSummed();
+    const box = performance.now() < this.#lookingUntil ? await this.#extent() : null;
+    if (!box || performance.now() >= this.#lookingUntil) return;
+    if (!summed) this.#isPlaced();
+    else if (!this.#placed) this.#lookingUntil = performance.now() + SEEKING_MS;
     this.#placed = true;
     this.map.fit(box, false);
   }
 
+  #isSummed(): boolean {
+    return [...this.state.peek().layers.values()].some(({ cells }) => cells.size > 0);
+  }
+
   /** Where the picture is; the hexes of what is summed are only worked out if there are any. */
   async #extent(): Promise<BBox | null> {
-    const summed = [...this.state.peek().layers.values()].some(({ cells }) => cells.size > 0);
-    const hexes = summed ? await import("./map/cells.ts") : null;
-    return extent(this.state.peek(), hexes?.centreOf);
+    const hexes = this.#isSummed() ? await import("./map/cells.ts") : null;
+    return extent(this.state.peek(), hexes?.boxOf);
   }
 
   #moved(camera: Camera, byHand: boolean): void {
     this.bounds.value = this.map.bounds;
     // before the picture came, nobody chose this camera; it must not pass for a choice in the address
-    if (byHand) this.#placed = true;
+    if (byHand) this.#isPlaced();
     if (!this.#placed) return;
     this.set({ camera, ...(byHand ? { follow: false } : {}) });
     this.#look();
@@ -371,7 +398,9 @@ export class Page {
       const settings = read(location.hash);
       const { camera } = settings;
       this.settings.value = settings;
-      if (camera) this.map.map.jumpTo({ center: [camera.lng, camera.lat], zoom: camera.zoom });
+      if (!camera) return;
+      this.#isPlaced();
+      this.map.map.jumpTo({ center: [camera.lng, camera.lat], zoom: camera.zoom });
     });
     effect(() => {
       document.documentElement.dataset["theme"] = this.theme.value;

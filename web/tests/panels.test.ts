@@ -240,17 +240,20 @@ test("one exercise layer is enough for the banner, whatever the operation says",
 
 test("a small picture is asked for whole, a large one only around the view", () => {
   const bounds: [number, number, number, number] = [-88, 41, -87, 42];
-  expect(interest(null, bounds, 10, WHOLE_PICTURE)).toBeNull();
-  const view = interest(null, bounds, 10, WHOLE_PICTURE + 1);
+  const held = (features: number) => ({ features, summed: false });
+  expect(interest(null, bounds, 10, held(WHOLE_PICTURE))).toBeNull();
+  const view = interest(null, bounds, 10, held(WHOLE_PICTURE + 1));
   expect(view).toEqual({ bbox: bounds, zoom: 10 });
-  expect(interest(view, bounds, 10, 5)).toBe(view);
-  expect(interest(view, [-89, 41, -88, 42], 10, 5)).toEqual({ bbox: [-89, 41, -88, 42], zoom: 10 });
+  expect(interest(null, bounds, 10, { features: 7, summed: true })).toEqual(view);
+  expect(interest(view, bounds, 10, held(5))).toBe(view);
+  expect(interest(view, [-89, 41, -88, 42], 10, held(5))).toEqual({ bbox: [-89, 41, -88, 42], zoom: 10 });
 });
 
 test("a view across the antimeridian stays one", () => {
-  const [west, , east] = interest(null, [179, -1, 181, 1], 9, 1e6)!.bbox;
+  const many = { features: 1e6, summed: false };
+  const [west, , east] = interest(null, [179, -1, 181, 1], 9, many)!.bbox;
   expect([west, east]).toEqual([179, -179]);
-  expect(interest(null, [-200, -99, 200, 99], 1, 1e6)!.bbox).toEqual([-180, -90, 180, 90]);
+  expect(interest(null, [-200, -99, 200, 99], 1, many)!.bbox).toEqual([-180, -90, 180, 90]);
 });
 
 test("a polygon is labelled in its middle, of several the largest", () => {

@@ -107,9 +107,9 @@ function between(a: Position, b: Position, part: number): Position {
 }
 
 /** The middle of a cell; its longitude is counted on from `near` across the antimeridian. */
-export function centreOf(cell: string, near?: number): Position {
+function centreOf(cell: string, near: number): Position {
   const [lat, lng] = cellToLatLng(cell);
-  return [near === undefined ? lng : lng - 360 * Math.round((lng - near) / 360), lat];
+  return [lng - 360 * Math.round((lng - near) / 360), lat];
 }
 
 export function boxOf(cell: string): BBox {

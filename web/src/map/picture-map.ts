@@ -570,19 +570,20 @@ function revisionOf({ info, revision }: LayerState): string {
 /**
  * The box that holds the picture, for a first look: of the units if there are any, else of everything. The outermost
  * hundredth on each side is left out, so that one unit at 0, 0 does not show the dispatcher the Atlantic. What is summed
- * counts where `centreOf` says its hexes are.
+ * counts where `boxOf` says its hexes are.
  */
-export function extent(state: State, centreOf?: (cell: string) => Position): BBox | null {
+export function extent(state: State, boxOf?: (cell: string) => BBox): BBox | null {
   const lngs: number[] = [];
   const lats: number[] = [];
   const layers = [...state.layers.values()];
   const units = layers.filter((layer) => layer.info.kind === "units" && sizeOf(layer) > 0);
   for (const layer of units.length > 0 ? units : layers) {
-    for (const [cell, { count }] of centreOf ? layer.cells : []) {
-      const [lng, lat] = centreOf!(cell);
-      for (let i = 0; i < count; i++) {
-        lngs.push(lng!);
-        lats.push(lat!);
+    for (const [cell, { count }] of boxOf ? layer.cells : []) {
+      const [west, south, east, north] = boxOf!(cell);
+      // enough that a hex of one strayed unit falls into the hundredth
+      for (let i = Math.min(count, 200); i > 0; i--) {
+        lngs.push(west, east);
+        lats.push(south, north);
       }
     }
     for (const { geometry } of featuresOf(layer)) {
