@@ -1,7 +1,8 @@
 """The websocket `/live`: who may open it, and the two tasks that carry messages between a socket and its session.
 
-Close codes: 1003 binary message, 1008 too many messages, 1009 message too large, 1011 our fault, 1013 too
-slow to keep up (come back with `since`), 4401 the credential has ended. The rules are in `cop/live`.
+Close codes: 1003 binary message, 1008 too many messages, 1009 message too large, 1011 our fault, 1012 this process
+is about to stop, 1013 too slow to keep up (both: come back with `since`), 4401 the credential has ended. The rules
+are in `cop/live`.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ from starlette.websockets import WebSocketDisconnect
 
 from cop.api.entry import OUT_OF_REACH, pass_of
 from cop.api.errors import PROBLEM, status_of
-from cop.api.protocols import abort
+from cop.api.protocols import abort, socket_of
 from cop.api.sender import Sender
 from cop.auth import origin_allowed
 from cop.live.hub import Hub
 from cop.live.session import OUR_FAULT, Pass, Session
-from cop.live.wire import MAX_CLIENT_BYTES, PROTOCOL, text_of
+from cop.live.wire import MAX_CLIENT_BYTES, PACKED_PROTOCOL, PROTOCOL, text_of
 from cop.settings import Settings
 from layers.errors import Forbidden, Invalid, LayersError, Unavailable
 
@@ -43,11 +44,12 @@ TOO_LARGE = (1009, f"more than {MAX_CLIENT_BYTES} bytes")
 
 @router.websocket("/live")
 async def live(websocket: WebSocket) -> None:
-    """The live stream, protocol `cop.live.v1`."""
+    """The live stream, protocol `cop.live.v1`, or `cop.live.v1+bin` for whoever asks for that."""
     hub: Hub = websocket.app.state.hub
+    packing = PACKED_PROTOCOL in websocket.scope["subprotocols"]
     try:
         async with asyncio.timeout(ADMISSION_DEADLINE_S):
-            session = hub.join(await _admit(websocket))
+            session = hub.join(await _admit(websocket), packing=packing)
     except LayersError as error:
         await websocket.send_denial_response(_refusal(error))
         return
@@ -56,7 +58,7 @@ async def live(websocket: WebSocket) -> None:
         await websocket.send_denial_response(_refusal(unknown))
         return
     try:
-        await websocket.accept(subprotocol=PROTOCOL)
+        await websocket.accept(subprotocol=PACKED_PROTOCOL if packing else PROTOCOL)
         await _carry(websocket, session)
     finally:
         hub.leave(session)
@@ -64,8 +66,8 @@ async def live(websocket: WebSocket) -> None:
 
 async def _admit(websocket: WebSocket) -> Pass:
     """Check the protocol, the page that asks, and the credential, in the order of their cost."""
-    if PROTOCOL not in websocket.scope["subprotocols"]:
-        raise Invalid(f"Ask for the subprotocol {PROTOCOL}.", code="live.subprotocol")
+    if not {PROTOCOL, PACKED_PROTOCOL} & set(websocket.scope["subprotocols"]):
+        raise Invalid(f"Ask for the subprotocol {PROTOCOL} or {PACKED_PROTOCOL}.", code="live.subprotocol")
     state = websocket.app.state
     settings: Settings = state.settings
     allowed = (*settings.allowed_origins, settings.origin)
@@ -90,7 +92,7 @@ def _refusal(error: LayersError) -> Response:
 async def _carry(websocket: WebSocket, session: Session) -> None:
     """Run both directions until either ends, then close with the code that fits."""
     directions = [
-        asyncio.create_task(Sender(session, _put_on(websocket)).run()),
+        asyncio.create_task(Sender(session, _put_on(websocket), socket_of(websocket)).run()),
         asyncio.create_task(_receive(websocket, session)),
     ]
     try:
@@ -117,9 +119,10 @@ async def _close(websocket: WebSocket, code: int, reason: str) -> None:
         pass  # It has left already.
 
 
-def _put_on(websocket: WebSocket) -> Callable[[str], Awaitable[None]]:
-    async def put(text: str) -> None:
-        await websocket.send({"type": "websocket.send", "text": text})
+def _put_on(websocket: WebSocket) -> Callable[[str | bytes], Awaitable[None]]:
+    async def put(message: str | bytes) -> None:
+        form = "text" if isinstance(message, str) else "bytes"
+        await websocket.send({"type": "websocket.send", form: message})
 
     return put
 

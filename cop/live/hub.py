@@ -7,7 +7,9 @@ methods of their `Session`; all on one event loop, so nothing here needs a lock.
 from __future__ import annotations
 
 import logging
+import random
 import time
+from collections import Counter, defaultdict
 from collections.abc import Callable
 
 from cop.live import wire
@@ -16,7 +18,7 @@ from cop.live.picture import Picture
 from cop.live.session import CREDENTIAL_ENDED, OUR_FAULT, Pass, Session
 from layers.directory import Directory
 from layers.errors import Unavailable
-from layers.model import JsonObject, Layer, Viewer
+from layers.model import AgencyId, JsonObject, Layer, LayerId, Viewer
 
 log = logging.getLogger("cop.live")
 
@@ -45,20 +47,31 @@ class Hub:
         """For whom there was little time in the last tick; they are first in the next."""
         self._visible: dict[Viewer, list[Layer]] = {}
         self._greetings: dict[Viewer, str] = {}
+        self.silent: dict[LayerId, int] = {}
+        """The layers whose feed is silent for longer than they allow, and since when (ms)."""
+        self.missing_since: int | None = None
+        """When the log could last be read, if it cannot be read now."""
+        self.draining = False
+        """Whether this process is about to stop; it then takes no new sessions."""
 
     @property
     def policy_revision(self) -> int | None:
         """The revision of the policy that sessions are judged by."""
         return None if self.directory is None else self.directory.policy_revision
 
-    def join(self, entry: Pass) -> Session:
-        """A session for whoever comes with *entry*. Raises `Unavailable` when all places are taken."""
+    def join(self, entry: Pass, *, packing: bool = False) -> Session:
+        """A session for whoever comes with *entry*; *packing*: it takes moves as records.
+
+        Raises `Unavailable` when all places are taken, or this process is about to stop.
+        """
+        if self.draining:
+            raise Unavailable("This process is about to stop; try again.", code="live.draining")
         public = entry.viewer.agency is None
         if len(self.sessions) >= MAX_SESSIONS or (public and self._public >= MAX_SESSIONS // 2):
             raise Unavailable("All live connections of this process are taken; try again.", code="live.full")
         if len(self._greetings) > MAX_SESSIONS:  # Most of those viewers have left.
             self._visible, self._greetings = {}, {}
-        session = Session(self, entry)
+        session = Session(self, entry, packing=packing)
         self.sessions.add(session)
         self._public += public
         if self.directory is not None:
@@ -101,7 +114,11 @@ class Hub:
                 picture.forget()
             return
         now = self.clock()
-        news = {layer: News(steps) for layer, picture in self.picture.items() if (steps := picture.take())}
+        news = {
+            layer: News(picture, steps, now)
+            for layer, picture in self.picture.items()
+            if (steps := picture.take())
+        }
         first = [session for session in self._put_off if session in self.sessions]
         self._put_off = []
         for session in [*first, *self.sessions.difference(first)]:
@@ -110,6 +127,42 @@ class Hub:
             if hurried:
                 self._put_off.append(session)
             self._guarded(session, lambda session: session.tick(news, now, hurried=hurried))  # noqa: B023
+
+    def hear(self, silent: dict[LayerId, int]) -> None:
+        """These feeds are silent, and since when; whoever follows one is told of every change of that."""
+        changed = {
+            layer: silent.get(layer)
+            for layer in silent.keys() | self.silent.keys()
+            if silent.get(layer) != self.silent.get(layer)
+        }
+        self.silent = silent
+        for session in list(self.sessions) if changed else ():
+            for layer in changed.keys() & session.follows:
+                session.tell_silence(layer, changed[layer])
+
+    def miss(self, since_ms: int | None) -> None:
+        """The log cannot be read since then, or (None) can be read again and the picture is whole."""
+        if (self.missing_since is None) != (since_ms is None):
+            self.missing_since = since_ms
+            for session in list(self.sessions):
+                session.tell_missing(since_ms)
+
+    def drain(self, window_ms: int) -> None:
+        """This process is about to stop: every viewer is told to come back, and closed within *window_ms*."""
+        self.draining = True
+        now = self.clock()
+        for session in list(self.sessions):
+            # They come back spread over the window, wherever they go, and not one after all the others.
+            retry_ms = random.randint(0, max(window_ms, 1_000))  # noqa: S311
+            session.dismiss(retry_ms, now + random.randint(window_ms // 2, max(window_ms, 1)))  # noqa: S311
+
+    def subscribers(self) -> dict[LayerId, Counter[AgencyId | None]]:
+        """How many viewers follow each layer now, by their agency; None: the public."""
+        count: defaultdict[LayerId, Counter[AgencyId | None]] = defaultdict(Counter)
+        for session in self.sessions:
+            for layer in session.follows:
+                count[layer][session.viewer.agency] += 1
+        return dict(count)
 
     def visible_to(self, viewer: Viewer) -> list[Layer]:
         """The layers that the policy in force shows to *viewer*."""

@@ -1,31 +1,52 @@
-"""What a viewer's view of the map takes in: the check of a view, and the cells that stand for it.
+"""What a viewer's view of the map takes in: the check of a view, and the H3 cells that stand for it.
 
-A view is rounded outwards to square cells in degrees, so that viewers of the same place share their
-frames and a small pan changes nothing.
+A view of any size is 6 to 40 cells of the resolution that fits it, and one ring of cells around. What is within
+the ring is there before the map is panned to it, and a small pan changes nothing at all.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from math import floor, log2
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from math import ceil, cos, pi, radians, sin
+
+from h3.api import basic_int as h3
 
 from layers.errors import Invalid
 from layers.model import BBox
 
 Cell = int
-"""One cell of one level: row and column in one number."""
-Span = tuple[int, int, int, int]
-"""First column, first row, last column, last row of a rectangle of cells; all inclusive."""
+"""An H3 cell as a number."""
 
-ACROSS = 4
-"""A view is two to four cells wide: 4 to 25 cells, so a frame is a join of a few strings."""
-FINEST_LEVEL = 20
-"""Cells of 0.00034 degrees, about 38 m: a view smaller than that is rounded up to a few of them."""
-PER_DEGREE = 2**FINEST_LEVEL / 360.0
-LAST_COLUMN = 2**FINEST_LEVEL - 1
-COLUMN_BITS = FINEST_LEVEL + 1
+FINEST = 12
+"""The resolution at which places are noted: cells of 20 m."""
+NEAREST = 11
+"""The finest resolution of a sight: cells of 50 m, of which the nearest view of a map takes in a few."""
+MOST_CELLS = 40
+"""In a view; a step of resolution makes seven of one, so the fewest are about six."""
+SAMPLING = 0.5
+"""Distance of the samples of a box, in edges of a cell: the cell of any place in the box is that of a sample, or
+one beside it, even where cells are smallest."""
+MARGIN = 0.5
+"""How far beyond the view everything is certain to be seen, in edges of a cell: so far it may be panned for nothing."""
 LNG_LIMIT = 540.0
 """How far a map that has been panned around the world may count on; beyond that it is a mistake."""
+EARTH_KM = 6371.0072
+KM_PER_DEGREE = pi * EARTH_KM / 180.0
+
+EDGE_KM = [h3.average_hexagon_edge_length(resolution, "km") for resolution in range(NEAREST + 1)]
+AREA_KM2 = [h3.average_hexagon_area(resolution, "km^2") for resolution in range(NEAREST + 1)]
+
+# In a cell's number, bits 52 to 55 are its resolution; its digits follow, three bits each, all set where it has none.
+_DIGIT_BITS = [3 * (15 - resolution) for resolution in range(16)]
+KEEP = [~(0xF << 52 | (1 << bits) - 1) for bits in _DIGIT_BITS]
+FILL = [resolution << 52 | (1 << bits) - 1 for resolution, bits in enumerate(_DIGIT_BITS)]
+
+
+def finest_cell(lng: float, lat: float) -> Cell:
+    """The finest cell at a place; a coarser one that holds it is `cell & KEEP[resolution] | FILL[resolution]`."""
+    cell: Cell = h3.latlng_to_cell(lat, lng, FINEST)
+    return cell
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,94 +59,130 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """The cells of one level that a viewer sees, as one rectangle, or two across the antimeridian."""
+    """What a viewer is told of: the places within some cells, the shapes that touch some boxes, of some statuses."""
 
-    level: int
-    spans: tuple[Span, ...]
-    """The rectangles in cells of the finest level, as features have them."""
-    cells: frozenset[Cell] = field(compare=False, repr=False)
+    resolution: int | None = None
+    """Of the cells; None: it takes in the world."""
+    cells: frozenset[Cell] = frozenset()
+    boxes: tuple[BBox, ...] = ()
+    """Everything within these is seen; none crosses the antimeridian."""
+    statuses: frozenset[str | None] | None = None
+    """The values of a feature's `status` that are wanted, None for a feature without one; None: all are."""
 
-    def sees(self, span: Span | None) -> bool:
-        """Whether a feature that touches these finest cells is in view; one without a place always is."""
-        if span is None:
+    def holds(self, cell: Cell) -> bool:
+        """Whether a place in that finest cell is within the cells."""
+        resolution = self.resolution
+        return resolution is None or (cell & KEEP[resolution] | FILL[resolution]) in self.cells
+
+    def touches(self, bbox: BBox | None) -> bool:
+        """Whether a shape of that extent touches the boxes; one without a place always does."""
+        if bbox is None or self.resolution is None:
             return True
-        west, south, east, north = span
-        for first_column, first_row, last_column, last_row in self.spans:
-            if west <= last_column and east >= first_column and south <= last_row and north >= first_row:
-                return True
-        return False
-
-
-def cell_at(column: int, row: int) -> Cell:
-    """The number of a cell."""
-    return row << COLUMN_BITS | column
-
-
-def around(a: Span, b: Span) -> Span:
-    """The smallest rectangle of cells that holds both."""
-    return min(a[0], b[0]), min(a[1], b[1]), max(a[2], b[2]), max(a[3], b[3])
-
-
-def span_of(bbox: BBox | None) -> Span | None:
-    """The finest cells that a bounding box touches; across the antimeridian it counts as all longitudes.
-
-    Shifted right by n bits they are the cells that it touches n levels above.
-    """
-    if bbox is None:
-        return None
-    west, south, east, north = bbox
-    if west > east:
-        west, east = -180.0, 180.0
-    return (
-        min(int((west + 180.0) * PER_DEGREE), LAST_COLUMN),
-        int((south + 90.0) * PER_DEGREE),
-        min(int((east + 180.0) * PER_DEGREE), LAST_COLUMN),
-        int((north + 90.0) * PER_DEGREE),
-    )
-
-
-def sight_over(level: int, *boxes: BBox) -> Sight:
-    """The sight that takes in these boxes, none of which crosses the antimeridian."""
-    shift = FINEST_LEVEL - level
-    spans, cells = [], set()
-    for west, south, east, north in filter(None, map(span_of, boxes)):
-        columns = range(west >> shift, (east >> shift) + 1)
-        rows = range(south >> shift, (north >> shift) + 1)
-        cells |= {cell_at(column, row) for column in columns for row in rows}
-        spans.append(
-            (
-                columns[0] << shift,
-                rows[0] << shift,
-                (columns[-1] + 1 << shift) - 1,
-                (rows[-1] + 1 << shift) - 1,
-            )
+        west, south, east, north = bbox
+        if west > east:  # It crosses the antimeridian, and is taken to be as wide as the world.
+            west, east = -180.0, 180.0
+        return any(
+            west <= box[2] and east >= box[0] and south <= box[3] and north >= box[1] for box in self.boxes
         )
-    return Sight(level, tuple(spans), frozenset(cells))
+
+    def takes_in(self, view: View | None) -> bool:
+        """Whether everything in *view* is certain to be seen."""
+        if self.resolution is None or view is None:
+            return self.resolution is None
+        return all(
+            any(
+                box[0] <= west and box[1] <= south and box[2] >= east and box[3] >= north
+                for box in self.boxes
+            )
+            for west, south, east, north in _unwrapped(*view.bbox)
+        )
+
+    def turned_to(self, view: View | None) -> Sight:
+        """The sight for *view*: this one for as long as it takes that in and its cells are not too coarse."""
+        resolution = None if view is None else resolution_for(view)
+        if self.resolution is None or resolution is None:
+            fits = self.resolution is resolution
+        else:
+            fits = resolution <= self.resolution and self.takes_in(view)
+        return self if fits else sight_of(view, self.statuses)
+
+    def filtered(self, statuses: frozenset[str | None] | None) -> Sight:
+        """The same places, and only features of these statuses."""
+        return self if statuses == self.statuses else replace(self, statuses=statuses)
 
 
-EVERYTHING = sight_over(0, (-180.0, -90.0, 180.0, 90.0))
-"""A sight without limit: at level 0 one cell is the world."""
+EVERYTHING = Sight()
+"""A sight without limit."""
 
 
-def sight_of(view: View | None) -> Sight:
-    """The cells that stand for *view*; None is a view without limit."""
-    if view is None:
-        return EVERYTHING
+def resolution_for(view: View) -> int | None:
+    """The finest resolution at which *view* touches at most `MOST_CELLS` cells; None: even the coarsest has more."""
     west, south, east, north = view.bbox
+    width_deg = east - west if west <= east else east - west + 360.0
+    height_km = (north - south) * KM_PER_DEGREE
+    area_km2 = EARTH_KM**2 * radians(min(width_deg, 360.0)) * (sin(radians(north)) - sin(radians(south)))
+    widest = 0.0 if south <= 0.0 <= north else min(abs(south), abs(north))
+    width_km = min(width_deg, 360.0) * KM_PER_DEGREE * cos(radians(widest))
+    for resolution in range(NEAREST, -1, -1):
+        # How many cells a box touches on average, wherever it lies (Santaló, Integral Geometry, on convex sets).
+        around_km2 = 6 * EDGE_KM[resolution] / pi * (width_km + height_km)
+        if 1 + (area_km2 + around_km2) / AREA_KM2[resolution] <= MOST_CELLS:
+            return resolution
+    return None
+
+
+def sight_of(view: View | None, statuses: frozenset[str | None] | None = None) -> Sight:
+    """The sight that stands for *view*; None is a view without limit."""
+    resolution = None if view is None else resolution_for(view)
+    if view is None or resolution is None:
+        return EVERYTHING.filtered(statuses)
+    boxes = tuple(_widened(view.bbox, MARGIN * EDGE_KM[resolution]))
+    inner = {
+        h3.cell_to_parent(finest_cell(lng, lat), resolution)
+        for box in boxes
+        for lng, lat in _samples(box, SAMPLING * EDGE_KM[resolution])
+    }
+    cells = frozenset(cell for each in inner for cell in h3.grid_disk(each, 1))
+    return Sight(resolution, cells, boxes, statuses)
+
+
+def _unwrapped(west: float, south: float, east: float, north: float) -> Iterator[BBox]:
+    """The box within ±180 degrees, in two parts where it crosses the antimeridian."""
     width = east - west if west <= east else east - west + 360.0
     if width >= 360.0:
-        west, width = -180.0, 360.0
-    widest = max(width, north - south, 360.0 * ACROSS / 2**FINEST_LEVEL)
-    level = floor(log2(360.0 * ACROSS / widest))
+        yield (-180.0, south, 180.0, north)
+        return
     west = (west + 180.0) % 360.0 - 180.0
     east = west + width
-    boxes = [(west, south, min(east, 180.0), north)]
+    yield (west, south, min(east, 180.0), north)
     # 180 and -180 are one meridian: a view that touches it from either side sees what stands on it.
     if east >= 180.0:
-        boxes.append((-180.0, south, east - 360.0, north))
+        yield (-180.0, south, east - 360.0, north)
     elif west == -180.0:
-        boxes.append((180.0, south, 180.0, north))
-    return sight_over(level, *boxes)
+        yield (180.0, south, 180.0, north)
+
+
+def _widened(bbox: BBox, margin_km: float) -> Iterator[BBox]:
+    west, south, east, north = bbox
+    margin_deg = margin_km / KM_PER_DEGREE
+    south, north = max(south - margin_deg, -90.0), min(north + margin_deg, 90.0)
+    narrow = cos(radians(max(abs(south), abs(north))))
+    width = east - west if west <= east else east - west + 360.0
+    if narrow * 180.0 <= margin_deg or width + 2 * margin_deg / narrow >= 360.0:
+        yield (-180.0, south, 180.0, north)
+        return
+    yield from _unwrapped(west - margin_deg / narrow, south, west + width + margin_deg / narrow, north)
+
+
+def _samples(box: BBox, step_km: float) -> Iterator[tuple[float, float]]:
+    """Places in *box*, its border included, such that none of its places is further than √½ *step_km* from one."""
+    west, south, east, north = box
+    rows = ceil((north - south) * KM_PER_DEGREE / step_km)
+    for row in range(rows + 1):
+        lat = south + (north - south) * (row / rows if rows else 0.0)
+        columns = ceil((east - west) * KM_PER_DEGREE * cos(radians(lat)) / step_km)
+        for column in range(columns + 1):
+            yield west + (east - west) * (column / columns if columns else 0.0), lat
 
 
 def view_from(value: object) -> View | None:

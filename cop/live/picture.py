@@ -6,103 +6,18 @@ comes back is told exactly what it missed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
-import orjson
-
-from cop.live import wire
-from cop.live.interest import Span, span_of
+from cop.live.held import PACKED_AGE_MS, Held
+from cop.live.interest import Sight
+from cop.live.places import Places
+from cop.live.summary import Summary
 from layers.log import Departure, Head
 from layers.model import Change, Feature, FeatureId, LayerId, Op
 
 MAX_GONE = 20_000
 """Departures remembered a layer, about 3 MB; a viewer who has missed more than that starts anew."""
-
-
-class Held:
-    """A feature as the picture holds it: its rows, written once, and what decides whether it only moved.
-
-    They are written when first asked for: a state that the next one replaces before any viewer was to hear
-    of it costs nothing but its place.
-    """
-
-    __slots__ = ("_state", "id", "lifetime_ms", "move", "put", "revision", "span", "still")
-
-    _state: Feature | Change | None
-    lifetime_ms: int | None
-    move: str
-    put: str
-    span: Span | None
-    """The finest cells that it touches; None where it has no place."""
-    still: str
-    """The properties without heading and speed; "" for what can never be said as a move."""
-
-    def __init__(self, state: Feature | Change, feature_id: FeatureId) -> None:
-        self._state = state
-        self.id = feature_id
-        self.revision = state.revision
-
-    def __getattr__(self, name: str) -> Any:
-        """Called for a slot that is not set yet."""
-        if self._state is None or name not in self.__slots__:
-            raise AttributeError(name)
-        self._write(self._state)
-        self._state = None
-        return getattr(self, name)
-
-    def _write(self, state: Feature | Change) -> None:
-        observed_ms = wire.milliseconds(state.observed_at)
-        expires_ms = None if state.expires_at is None else wire.milliseconds(state.expires_at)
-        self.span = span_of(state.bbox)
-        id_text = wire.text_of(self.id)
-        self.put = wire.put_row(id_text, state.geometry, state.properties, observed_ms, expires_ms)
-        self.lifetime_ms = None if expires_ms is None else expires_ms - observed_ms
-        self.still, self.move = "", ""
-        coordinates = _plane_point(state.geometry)
-        course = _course(state.properties) if coordinates else None
-        if coordinates and course:
-            heading, speed, self.still = course
-            self.move = wire.move_row(id_text, coordinates, observed_ms, heading, speed)
-
-    def news(self, before: Held | None) -> tuple[str, bool]:
-        """The row for a viewer who holds *before*, and whether it is a move."""
-        if before and before.still and before.still == self.still and before.lifetime_ms == self.lifetime_ms:
-            self.still = before.still  # One text in memory instead of two.
-            return self.move, True
-        return self.put, False
-
-
-_POINT = '{"type":"Point","coordinates":['
-
-
-def _plane_point(geometry: str | None) -> str:
-    """`lng,lat` of a point without height; "" for any other geometry. Expects PostGIS' spelling."""
-    if geometry is None or not geometry.startswith(_POINT):
-        return ""
-    coordinates = geometry[len(_POINT) : -2]
-    return coordinates if coordinates.count(",") == 1 else ""
-
-
-def _course(properties: str) -> tuple[str, str, str] | None:
-    """Heading and speed as JSON (`null` if absent) and the other properties.
-
-    None where a move row could not say it: a heading that is there, but is not a number.
-    """
-    if "heading_deg" not in properties and "speed_mps" not in properties:
-        return "null", "null", properties
-    try:
-        members: dict[str, Any] = orjson.loads(properties)
-    except ValueError:  # A number beyond what orjson reads: let such a feature always be put whole.
-        return None
-    course = [members.pop(name, _ABSENT) for name in ("heading_deg", "speed_mps")]
-    if not all(value is _ABSENT or isinstance(value, int | float) for value in course):
-        return None
-    heading, speed = ("null" if value is _ABSENT else wire.text_of(value) for value in course)
-    return heading, speed, wire.text_of(members)
-
-
-_ABSENT = object()
 
 
 class Step(NamedTuple):
@@ -117,12 +32,18 @@ class Step(NamedTuple):
 class LayerPicture:
     """One layer: where its log stands, its features in the order of their revisions, its late departures."""
 
-    def __init__(self, head: Head, *, tiled: bool = False) -> None:
+    def __init__(self, head: Head, *, tiled: bool = False, summable: bool = False) -> None:
         self.epoch = head.epoch
         self.epoch_text = str(head.epoch)
         self.revision = head.revision
         self.tiled = tiled
+        self.summable = summable
+        """Whether a viewer who would be told of too many features may be told sums by cell."""
         self.features: dict[FeatureId, Held] = {}
+        self._places = Places(self.features)
+        self._refs: dict[int, int] = {}
+        """How many features share a reference."""
+        self._summaries: dict[tuple[int, frozenset[str | None] | None], Summary] = {}
         self._gone: dict[FeatureId, Departure] = {}
         self._floor = head.revision
         """What departed after this revision is all remembered."""
@@ -132,7 +53,10 @@ class LayerPicture:
     def hold(self, features: Iterable[Feature]) -> None:
         """Start with *features*, as they stand at this layer's head, ascending by revision."""
         for feature in features:
-            self.features[feature.id] = Held(feature, feature.id)
+            held = Held(feature, feature.id)
+            self.features[feature.id] = held
+            self._places.move(None, held)
+            self._count_ref(held.ref, 1)
 
     def remember(self, floor: int, departures: Iterable[Departure]) -> None:
         """Take all *departures* after revision *floor*, ascending, for viewers who come back from before."""
@@ -149,7 +73,7 @@ class LayerPicture:
             self.revision = change.revision
             match change.op:
                 case Op.PUT:
-                    self._put(Held(change, change.feature_id))
+                    self._put(change)
                 case Op.GONE:
                     self._take(change.feature_id, change.why or "deleted")
                 case Op.LATE:
@@ -168,6 +92,32 @@ class LayerPicture:
         """Let go of what changed since `take` was last called: there is nobody to tell."""
         self._before, self._why = {}, {}
 
+    def features_in(self, sight: Sight) -> Iterator[Held]:
+        """The features that a viewer of *sight* is to hold, in no promised order."""
+        for held in self._places.within(sight):
+            if sight.statuses is None or held.status in sight.statuses:
+                yield held
+
+    def count_in(self, sight: Sight) -> int:
+        """How many features a viewer of *sight* is to hold."""
+        if sight.statuses is None:
+            return self._places.count(sight)
+        return sum(1 for _ in self.features_in(sight))
+
+    def summary(self, resolution: int, statuses: frozenset[str | None] | None, now: int) -> Summary:
+        """Counts by cell, at most `Summary.GOOD_MS` old."""
+        known = self._summaries.get((resolution, statuses))
+        if known is None or not known.good(self.revision, now):
+            wanted = (held for held in self.features.values() if statuses is None or held.status in statuses)
+            known = self._summaries[resolution, statuses] = Summary(resolution, wanted, self.revision, now)
+        return known
+
+    def packed(self, held: Held, now: int) -> bytes:
+        """The packed move of one of its features; b"" where it must be told in words."""
+        if self._refs[held.ref] > 1 or abs(now - held.observed_ms) > PACKED_AGE_MS:
+            return b""
+        return held.packed
+
     def missed(self, revision: int) -> tuple[list[Held], dict[FeatureId, str]] | None:
         """What changed after *revision*, and what went, and why; None when not all of that is remembered."""
         if not self._floor <= revision <= self.revision:
@@ -184,12 +134,16 @@ class LayerPicture:
             gone[departure.id] = departure.why
         return changed, gone
 
-    def _put(self, held: Held) -> None:
-        before = self.features.pop(held.id, None)
+    def _put(self, change: Change) -> None:
+        before = self.features.pop(change.feature_id, None)
+        held = Held(change, change.feature_id, None if before is None else before.ref)
         self._before.setdefault(held.id, before)
         self._why.pop(held.id, None)
         self._gone.pop(held.id, None)
         self.features[held.id] = held
+        self._places.move(before, held)
+        if before is None:
+            self._count_ref(held.ref, 1)
 
     def _take(self, feature_id: FeatureId, why: str) -> None:
         before = self.features.pop(feature_id, None)
@@ -197,6 +151,15 @@ class LayerPicture:
             self._before.setdefault(feature_id, before)
             self._why[feature_id] = why
             self._bury(Departure(feature_id, self.revision, why))
+            self._places.move(before, None)
+            self._count_ref(before.ref, -1)
+
+    def _count_ref(self, ref: int, more: int) -> None:
+        count = self._refs.get(ref, 0) + more
+        if count:
+            self._refs[ref] = count
+        else:
+            del self._refs[ref]
 
     def _bury(self, departure: Departure) -> None:
         self._gone.pop(departure.id, None)

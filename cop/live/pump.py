@@ -30,6 +30,8 @@ REMEMBERED = 20_000
 """How many of a layer's departures are read at the start, so that a restart resets nobody; more are not kept."""
 PACE_S = 0.05
 """Rounds of reading are at least so far apart: several rings within a tick cost one round."""
+SUMMABLE = frozenset({"units", "assets"})
+"""The kinds of which a viewer may be told sums; an incident or a closure is always told."""
 TILED_PACE_S = 1.0
 """A tiled layer's viewers fetch its tiles again at most this often."""
 CONNECTED_S = 5.0
@@ -205,7 +207,7 @@ class Pump:
                 return LayerPicture((await read_heads(connection)).layers[layer.id], tiled=True)
             head, features = await read_layer(connection, layer.id)
             floor, departures = await read_departures(connection, layer.id, head, limit=REMEMBERED)
-        picture = LayerPicture(head)
+        picture = LayerPicture(head, summable=layer.kind in SUMMABLE)
         features.sort(key=lambda feature: feature.revision)
         for start in range(0, len(features), BATCH):
             picture.hold(features[start : start + BATCH])

@@ -5,14 +5,14 @@ The hub ticks it and judges it by the policy; the shell in `cop/api/live.py` car
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from cop.live import wire
-from cop.live.inbox import Debt, News, Rows
-from cop.live.interest import EVERYTHING, Sight, sight_of
-from cop.live.picture import LayerPicture
+from cop.live.follow import Follow
+from cop.live.inbox import News
+from cop.live.interest import EVERYTHING, sight_of
 from layers.directory import Directory
 from layers.errors import Invalid
 from layers.log import Head
@@ -25,10 +25,6 @@ SILENCE_MS = 5_000
 """After so long without a frame an empty one shows that the link lives."""
 SEND_DEADLINE_MS = 20_000
 """A frame that the network has not taken by then: the viewer is cut off, and comes back with its cursor."""
-AHEAD_MS = 10_000
-"""How long a cursor may be ahead of this process before it is taken for an error and answered by a reset."""
-RESUME_MAX = 1_000
-"""A resume that says more than this many features is a reset if that is shorter."""
 FRAME_CHARACTERS = 1_000_000
 """What one frame may carry, give or take one feature; the rest follows in the next."""
 MAX_NOTICES = 1_000
@@ -42,6 +38,7 @@ MAX_ERRORS = 8
 """Errors that wait for a viewer who does not read; further ones take the place of the oldest."""
 
 CREDENTIAL_ENDED = (4401, "the credential has ended: enter again")
+DRAINED = (1012, "this process is about to stop: come back with since")
 TOO_SLOW = (1013, "too slow: come back with since")
 OUR_FAULT = (1011, "internal error")
 
@@ -58,100 +55,6 @@ class Pass:
     """The credential was found valid when the policy was at this revision."""
 
 
-@dataclass(slots=True)
-class Follow:
-    """One viewer following one layer: up to where it was told, and what it is owed beyond that."""
-
-    layer: LayerId
-    name: LayerName
-    since: Head | None = None
-    """The cursor it came with, until it has been answered."""
-    asked_ms: int = 0
-    told: int = 0
-    """The revision that the viewer holds, as it knows."""
-    picture: LayerPicture | None = None
-    """What `told` and `debt` are about; None: the viewer is to start."""
-    reset: bool = False
-    confirm: bool = False
-    """Owed a frame even if nothing changed: the answer to a cursor."""
-    debt: Debt = field(default_factory=Debt)
-    name_text: str = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.name_text = wire.text_of(self.name)
-
-    def start(self, picture: LayerPicture, sight: Sight, now: int) -> None:
-        """Begin: from the cursor where that can be done without a gap, or else from nothing."""
-        since = self.since
-        if since is not None and since.epoch == picture.epoch:
-            if since.revision > picture.revision and now - self.asked_ms < AHEAD_MS:
-                return  # It comes from a process that was faster: let this one catch up.
-            if self._resume(picture, sight, since.revision):
-                return
-        self._begin(picture, told=0)
-        self.reset = True
-        if not picture.tiled:
-            self.debt.owe_everything(picture, sight)
-
-    def _begin(self, picture: LayerPicture, *, told: int) -> None:
-        self.picture, self.told, self.since = picture, told, None
-        self.reset, self.confirm, self.debt = False, False, Debt()
-
-    def _resume(self, picture: LayerPicture, sight: Sight, revision: int) -> bool:
-        missed = picture.missed(revision)
-        if missed is None or (picture.tiled and revision != picture.revision):
-            return False
-        changed, gone = missed
-        count = len(changed) + len(gone)
-        if count > RESUME_MAX and count > sum(sight.sees(held.span) for held in picture.features.values()):
-            return False
-        self._begin(picture, told=revision)
-        self.confirm = True
-        self.debt.owe_since(changed, gone)
-        return True
-
-    def absorb(self, news: News | None, sight: Sight) -> None:
-        """Take on a tick's news as a debt."""
-        if news is not None and self.picture is not None:
-            self.debt.owe(news.steps, sight)
-
-    def part(self, news: News | None, sight: Sight, room: int) -> str | None:
-        """This layer's part of the frame to be sent now, of about *room* characters; None: nothing to say."""
-        picture = self.picture
-        if picture is None:
-            return None
-        if picture.tiled:
-            return self._tiled_part(picture)
-        if not self.debt and not self.reset:
-            text = news.text(sight) if news else ""
-            if len(text) <= room:
-                return self._told(picture, text) if text or self.confirm else None
-        self.absorb(news, sight)
-        rows = Rows()
-        self.debt.pay(picture, sight, rows, characters=room)
-        text = rows.text()
-        return self._told(picture, text) if text or self.reset or self.confirm else None
-
-    def cursor(self) -> str | None:
-        """A part that only moves the viewer's cursor on; None when it is where it should be."""
-        if self.picture is None or self.debt or self.told == self.picture.revision:
-            return None
-        return self._told(self.picture, "")
-
-    def _told(self, picture: LayerPicture, text: str) -> str:
-        # While something is still owed the cursor stays: who is cut off now comes back for the rest.
-        to = self.told if self.debt else picture.revision
-        part = wire.layer_part(self.name_text, picture.epoch_text, self.told, to, text, reset=self.reset)
-        self.told, self.reset, self.confirm = to, False, False
-        return part
-
-    def _tiled_part(self, picture: LayerPicture) -> str | None:
-        if not self.reset and self.told == picture.revision:
-            return None
-        self.told, self.reset, self.confirm = picture.revision, False, False
-        return wire.layer_part(self.name_text, picture.epoch_text, self.told, self.told, "", reset=True)
-
-
 class Session:
     """One viewer's socket, as rules: what it asked for, what it was told, what waits to be sent.
 
@@ -160,8 +63,10 @@ class Session:
     and calls `sent` after each; `interrupt` must make a send that is under way fail.
     """
 
-    def __init__(self, hub: Hub, entry: Pass) -> None:
+    def __init__(self, hub: Hub, entry: Pass, *, packing: bool = False) -> None:
         self.hub = hub
+        self.packing = packing
+        """Whether the viewer takes moves as records, in binary frames."""
         self.viewer = entry.viewer
         self.credential = entry.credential
         self.expires_ms = entry.expires_ms
@@ -180,20 +85,24 @@ class Session:
         self._claimed: set[LayerName] = set()
         """What it came with cursors for since the last tick, even if its subscription was replaced since."""
         self._sight = EVERYTHING
-        self._turned_to: Sight | None = None
-        self._view_asked: int | None = None
+        self._anchor: int | None = None
+        """The number of the view that the sight was made out for."""
+        self._looked: wire.Look | None = None
+        """A view that takes the place of the one before at the next tick."""
         self._view_owed: int | None = None
         """The number of the view that holds once nothing is owed any more."""
         self._greeting = ""
         self._notices: dict[str, str] = {}
         self._errors = 0
-        self._frame: str | None = None
+        self._frame: str | bytes | None = None
         self._frame_layers: set[LayerId] = set()
         self._frame_number: int | None = None
         """The number of the view that the frame which waits or is under way settles."""
         self._sending_since: int | None = None
         self._sending_frame = False
         self._frame_at = 0
+        self._leave_ms: int | None = None
+        """When the socket is to be closed, if its viewer has not left by then."""
 
     def receive(self, text: str) -> None:
         """Take a message of the client. What it asks for is done in the next tick."""
@@ -201,8 +110,8 @@ class Session:
             match wire.read_message(text):
                 case wire.Subscribe() as wanted:
                     self._subscribe(wanted)
-                case wire.Look(view, number):
-                    self._look(sight_of(view), number)
+                case wire.Look() as looked:
+                    self._looked = looked
                 case wire.Unsubscribe():
                     self._wanted = self._asked = None
                     self._follows = {}
@@ -211,18 +120,19 @@ class Session:
         except Invalid as fault:
             self._complain(fault)
 
-    def next_message(self) -> str | None:
+    def next_message(self) -> str | bytes | None:
         """What to send now; None: wait for `wake`. Follow up with `sent` once the socket has taken it."""
         if self.closing is not None:
             return None
+        message: str | bytes
         if self._notices:
-            text = self._notices.pop(next(iter(self._notices)))
+            message = self._notices.pop(next(iter(self._notices)))
         elif self._frame is not None:
-            text, self._frame, self._sending_frame = self._frame, None, True
+            message, self._frame, self._sending_frame = self._frame, None, True
         else:
             return None
         self._sending_since = self.hub.clock()
-        return text
+        return message
 
     def sent(self) -> None:
         """The socket has taken the last message, or its sending was interrupted."""
@@ -244,15 +154,40 @@ class Session:
         for layer in (self._follows.keys() - allowed.keys()) | (self._followed_once.keys() - seen):
             self._follows.pop(layer, None)
             name = self._followed_once.pop(layer)
+            self._notices.pop(f"stale {name}", None)
             self._notify(f"revoked {name}", wire.revoked(name))
-        for layer, name in allowed.items():
-            self._follows.setdefault(layer, Follow(layer, name))
+        if self._wanted is not None:
+            for layer, name in allowed.items():
+                if layer not in self._follows:
+                    self._begin(self._wanted, layer, name)
         self._followed_once |= allowed
         if not self._frame_layers <= seen:
             self._recall()
         if greeting != self._greeting:
             self._greeting = greeting
             self._notify("hello", wire.hello(greeting, self.hub.clock(), self.hub.tick_ms))
+            if self.hub.missing_since is not None:
+                self.tell_missing(self.hub.missing_since)
+
+    @property
+    def follows(self) -> Collection[LayerId]:
+        """The layers that the viewer follows now."""
+        return self._follows.keys()
+
+    def tell_silence(self, layer: LayerId, since_ms: int | None) -> None:
+        """The layer's feed has been silent since then; None: it is heard again."""
+        if layer in self._follows:
+            name = self._follows[layer].name
+            self._notify(f"stale {name}", wire.stale(name, since_ms))
+
+    def tell_missing(self, since_ms: int | None) -> None:
+        """What changed since then may be missing; None: no more."""
+        self._notify("missing", wire.missing(since_ms))
+
+    def dismiss(self, retry_ms: int, leave_ms: int) -> None:
+        """Tell the viewer to come back after *retry_ms*; close the socket at *leave_ms* if it has not left."""
+        self._notify("drain", wire.drain(retry_ms))
+        self._leave_ms = leave_ms
 
     def _recall(self) -> None:
         """Take back a frame that waits, or is under way to a viewer who does not read.
@@ -261,7 +196,7 @@ class Session:
         of the view that it settled, which is owed again unless a newer one is.
         """
         for layer in self._frame_layers & self._follows.keys():
-            self._follows[layer] = Follow(layer, self._follows[layer].name)
+            self._begin(self._wanted, layer, self._follows[layer].name)
         if self._view_owed is None:
             self._view_owed = self._frame_number
         self._frame, self._frame_layers, self._frame_number = None, set(), None
@@ -277,16 +212,19 @@ class Session:
             self.close(*CREDENTIAL_ENDED)
         if self._sending_since is not None and now - self._sending_since > SEND_DEADLINE_MS:
             self.close(*TOO_SLOW)
+        if self._leave_ms is not None and self._leave_ms <= now:
+            self.close(*DRAINED)
         self._judge_claims()
         if self.closing is not None:
             return
         ready = self._frame is None and self._sending_since is None and not (hurried and self._is_behind())
-        if not ready or self._turned_to is not None or self._asked is not None:
+        asked = (self._looked is not None or self._asked is not None) and not hurried
+        if asked or not ready:
             for layer, follow in self._follows.items():
                 follow.absorb(news.get(layer), self._sight)
             news = {}
-            self._turn()
-            self._refollow(now)
+        if asked and self.hub.directory is not None:
+            self._take_orders(self.hub.directory, now)
         started = set() if hurried else self._start(now)
         if started:
             news = {layer: each for layer, each in news.items() if layer not in started}
@@ -302,24 +240,25 @@ class Session:
     def _compose(self, news: Mapping[LayerId, News], now: int) -> None:
         room, parts = FRAME_CHARACTERS, {}
         for layer, follow in self._follows.items():
-            part = follow.part(news.get(layer), self._sight, room)
+            part = follow.part(news.get(layer), self._sight, now, room)
             if part is not None:
                 parts[layer] = part
-                room = max(room - len(part), 0)
+                room = max(room - part.size, 0)
         number = self._view_settled()
-        if number is None and not parts and now - self._frame_at >= SILENCE_MS and self._greeting:
+        if number is None and not parts:
+            if now - self._frame_at < SILENCE_MS or not self._greeting:
+                return
             cursors = {layer: follow.cursor() for layer, follow in self._follows.items()}
             parts = {layer: part for layer, part in cursors.items() if part is not None}
-        elif number is None and not parts:
-            return
-        self._frame = wire.frame(now, parts.values(), number=number)
+        anchor = None if number is None or number == self._anchor else self._anchor
+        self._frame = wire.frame(now, list(parts.values()), number=number, anchor=anchor)
         self._frame_layers, self._frame_number, self._frame_at = set(parts), number, now
         self.wake()
 
     def _view_settled(self) -> int | None:
         """The number of a new view, once the viewer is to hold all of it."""
         number = self._view_owed
-        if number is None or any(follow.debt or follow.picture is None for follow in self._follows.values()):
+        if number is None or not all(follow.settled for follow in self._follows.values()):
             return None
         self._view_owed = None
         return number
@@ -334,32 +273,62 @@ class Session:
                 started.add(layer)
         return started
 
-    def _turn(self) -> None:
-        turned_to, self._turned_to = self._turned_to, None
-        if turned_to is None:
-            return
-        self._view_owed = self._view_asked
-        if turned_to == self._sight:
-            return
-        for follow in self._follows.values():
-            if follow.picture is not None:
-                follow.debt.turn(follow.picture, self._sight, turned_to)
-            elif follow.since is not None:
-                follow.since = None  # The cursor was for the view before.
-        self._sight = turned_to
+    def _take_orders(self, directory: Directory, now: int) -> None:
+        """Do what was asked since the last tick: follow other layers, look elsewhere."""
+        wanted, looked = self._asked, self._looked
+        self._asked = self._looked = None
+        if wanted is not None:
+            self._refollow(directory, wanted, now)
+            looked = looked or wire.Look(wanted.view, wanted.number)
+        if looked is not None:
+            self._look(looked, now)
+
+    def _look(self, looked: wire.Look, now: int) -> None:
+        before, self._sight = self._sight, self._sight.turned_to(looked.view)
+        if self._sight is not before:
+            self._anchor = looked.number
+            for follow in self._follows.values():
+                follow.turn(before, self._sight, now)
+        self._view_owed = looked.number
+
+    def _refollow(self, directory: Directory, wanted: wire.Subscribe, now: int) -> None:
+        """Follow what *wanted* names, in the sight that its cursors were told in."""
+        before, self._sight = self._sight, sight_of(wanted.held, wanted.where.statuses)
+        self._anchor = wanted.number if wanted.held == wanted.view else None
+        self._wanted, follows = wanted, self._follows
+        self._follows = {}
+        allowed = self._followed(directory, wanted)
+        self._followed_once |= allowed
+        for layer, name in allowed.items():
+            since, old = wanted.since.get(name), follows.get(layer)
+            if old is not None and since is not None and _goes_on(old, since):
+                self._follows[layer] = old
+                old.limit = wanted.limit
+                if self._sight != before:
+                    old.turn(before, self._sight, now)
+            else:
+                self._begin(wanted, layer, name, since, now)
+        self._start(now)
+
+    def _begin(
+        self,
+        wanted: wire.Subscribe | None,
+        layer: LayerId,
+        name: LayerName,
+        since: Head | None = None,
+        now: int = 0,
+    ) -> None:
+        limit = wire.DEFAULT_LIMIT if wanted is None else wanted.limit
+        self._follows[layer] = Follow(layer, name, since, now, limit, self.packing)
+        if layer in self.hub.silent:
+            self.tell_silence(layer, self.hub.silent[layer])
 
     def _subscribe(self, wanted: wire.Subscribe) -> None:
         directory = self.hub.directory
         if directory is not None:
             self._name_unknown(directory, wanted)
-        self._asked = wanted
+        self._asked, self._looked = wanted, None
         self._claimed |= {name for name in wanted.since if len(name) <= NAME_CHARACTERS}
-        self._turned_to, self._view_asked = sight_of(wanted.view), wanted.number
-
-    def _look(self, sight: Sight, number: int | None) -> None:
-        if self._asked is not None and sight != self._turned_to:
-            self._asked = replace(self._asked, since={})  # Its cursors were for the view it came with.
-        self._turned_to, self._view_asked = sight, number
 
     def _judge_claims(self) -> None:
         """A client holds what it could see when it last was here; what it may not see now is taken back."""
@@ -371,28 +340,18 @@ class Session:
             self._notify(f"revoked {name}", wire.revoked(name))
         self._followed_once |= {seen[name]: name for name in claimed & seen.keys()}
 
-    def _refollow(self, now: int) -> None:
-        wanted, directory = self._asked, self.hub.directory
-        if wanted is None or directory is None:
-            return
-        self._wanted, self._asked = wanted, None
-        before, self._follows = self._follows, {}
-        allowed = self._followed(directory, wanted)
-        self._followed_once |= allowed
-        for layer, name in allowed.items():
-            since, old = wanted.since.get(name), before.get(layer)
-            if old is not None and since is not None and _goes_on(old, since):
-                self._follows[layer] = old
-            else:
-                self._follows[layer] = Follow(layer, name, since, now)
-
     def _followed(self, directory: Directory, wanted: wire.Subscribe) -> dict[LayerId, LayerName]:
         layers = self.hub.visible_to(self.viewer)
         if wanted.operation is not None:
             drawn = _drawn(directory, wanted.operation)
             layers = [layer for layer in layers if layer.id in drawn]
+        kinds, agencies = wanted.where.kinds, wanted.where.agencies
         return {
-            layer.id: layer.name for layer in layers if wanted.layers is None or layer.name in wanted.layers
+            layer.id: layer.name
+            for layer in layers
+            if (wanted.layers is None or layer.name in wanted.layers)
+            and (kinds is None or layer.kind in kinds)
+            and (agencies is None or directory.agencies[layer.agency].slug in agencies)
         }
 
     def _name_unknown(self, directory: Directory, wanted: wire.Subscribe) -> None:

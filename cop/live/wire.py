@@ -1,14 +1,28 @@
 """The words of `cop.live.v1`: client messages checked and read, server messages written.
 
-Everything is JSON text. A feature is written once, when it changes; frames are joins of those texts.
+Everything is JSON text; with `cop.live.v1+bin`, a frame in which features move is a binary message:
+
+    0      u32   n, the length of the JSON in bytes
+    4      n     the frame as JSON, UTF-8; a layer of which moves are packed says so: "packed": count
+    4 + n        zeros up to the next multiple of four, counted from the beginning of the message
+           then, for each such layer in the order of the JSON, count records of 20 bytes:
+             0   u32  CRC-32 of the feature's id in UTF-8, as zlib counts it
+             4   i32  longitude in 1e-7 degrees
+             8   i32  latitude in 1e-7 degrees
+             12  u32  observed_at: the low 32 bits of ms since 1970; the moment is the one nearest to the frame's time
+             16  u16  heading in 1/100 degree, 65535 for none
+             18  u16  speed in 1/100 m/s, 65535 for none
+
+All numbers are little-endian. A move that this cannot say exactly stands in the JSON, among `move`. A feature is
+written once, when it changes; frames are joins of what was written.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import orjson
@@ -19,15 +33,29 @@ from layers.log import Head
 from layers.model import JsonObject, LayerName
 
 PROTOCOL = "cop.live.v1"
+PACKED_PROTOCOL = "cop.live.v1+bin"
+RECORD_BYTES = 20
 MAX_CLIENT_BYTES = 65_536
 """A client message of the size of 1,000 layer names; larger ones close the socket with 1009."""
 MAX_LAYERS = 256
 """How many layers one subscription may name; a picture of more is not a picture."""
 MAX_WHOLE = 2**53
 """Numbers beyond are not whole in every client."""
+MAX_LIMIT = 50_000
+DEFAULT_LIMIT = 20_000
+"""How many features of one layer a viewer is told one by one, unless it says so itself; more come summed by cell."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """What of the layers is wanted; None: all. Kind and agency (by slug) choose layers, status chooses features."""
+
+    kinds: frozenset[str] | None = None
+    agencies: frozenset[str] | None = None
+    statuses: frozenset[str | None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +67,10 @@ class Subscribe:
     view: View | None = None
     number: int | None = None
     since: dict[LayerName, Head] = field(default_factory=dict)
+    held: View | None = None
+    """The view under which the cursors in `since` were told; the one asked for, unless said."""
+    where: Where = Where()
+    limit: int = DEFAULT_LIMIT
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +126,49 @@ def _subscribe(message: JsonObject) -> Subscribe:
     operation = message.get("operation")
     if operation is not None and not isinstance(operation, str):
         raise Invalid("“operation” is an operation's slug.", code="live.operation", pointer="/operation")
+    view = view_from(message.get("view"))
     return Subscribe(
         operation,
         _layer_names(message.get("layers")),
-        view_from(message.get("view")),
+        view,
         _number(message.get("n")),
         _cursors(message.get("since")),
+        view_from(message["held"]) if "held" in message else view,
+        _where(message.get("where")),
+        _limit(message.get("limit")),
     )
+
+
+def _where(value: object) -> Where:
+    if value is None:
+        return Where()
+    if not isinstance(value, dict) or not value.keys() <= {"kind", "agency", "status"}:
+        raise Invalid("“where” has members kind, agency and status.", code="live.where", pointer="/where")
+    if None in (value.get("kind") or ()) or None in (value.get("agency") or ()):
+        raise Invalid("Only “status” may be null.", code="live.where", pointer="/where")
+    kinds, agencies, statuses = (_wanted(value, name) for name in ("kind", "agency", "status"))
+    return Where(kinds, agencies, statuses)  # type: ignore[arg-type]  # no null in the first two
+
+
+def _wanted(where: JsonObject, name: str) -> frozenset[str | None] | None:
+    value = where.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, list) or not all(each is None or isinstance(each, str) for each in value):
+        raise Invalid(f"“{name}” is a list of texts.", code="live.where", pointer=f"/where/{name}")
+    if len(value) > MAX_LAYERS:
+        raise Invalid(f"“{name}” names at most {MAX_LAYERS}.", code="live.too_many", pointer=f"/where/{name}")
+    return frozenset(value)
+
+
+def _limit(value: object) -> int:
+    if value is None:
+        return DEFAULT_LIMIT
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MAX_LIMIT:
+        raise Invalid(
+            f"“limit” is a whole number from 1 to {MAX_LIMIT}.", code="live.limit", pointer="/limit"
+        )
+    return value
 
 
 def _number(value: object) -> int | None:
@@ -178,33 +246,70 @@ def gone_row(feature_id: str, why: str) -> str:
     return f'[{feature_id},"{why}"]'
 
 
-def rows(puts: Iterable[str], moves: Iterable[str], gones: Iterable[str]) -> str:
-    """The lists of one layer of one frame, the empty ones left out; empty text when all are."""
+class Body(NamedTuple):
+    """What one layer's part of one frame says: its members as JSON text, and its packed moves."""
+
+    text: str = ""
+    packed: bytes = b""
+
+
+def body(
+    puts: Iterable[str], moves: Iterable[str], gones: Iterable[str], packed: bytes = b"", cells: str = ""
+) -> Body:
+    """The lists of one layer of one frame, the empty ones left out; *cells* are rows joined already."""
     put, move, gone = ",".join(puts), ",".join(moves), ",".join(gones)
-    lists = []
+    members = []
     if put:
-        lists.append(f'"put":[{put}]')
+        members.append(f'"put":[{put}]')
     if move:
-        lists.append(f'"move":[{move}]')
+        members.append(f'"move":[{move}]')
     if gone:
-        lists.append(f'"gone":[{gone}]')
-    return ",".join(lists)
+        members.append(f'"gone":[{gone}]')
+    if cells:
+        members.append(f'"cells":[{cells}]')
+    if packed:
+        members.append(f'"packed":{len(packed) // RECORD_BYTES}')
+    return Body(",".join(members), packed)
 
 
-def layer_part(name: str, epoch: str, from_: int, to: int, body: str, *, reset: bool = False) -> str:
-    """One layer of one frame; *name* is JSON text already, *body* comes from `rows`."""
+class Part(NamedTuple):
+    """One layer of one frame."""
+
+    text: str
+    packed: bytes = b""
+
+    @property
+    def size(self) -> int:
+        """Characters and bytes."""
+        return len(self.text) + len(self.packed)
+
+
+def layer_part(name: str, epoch: str, from_: int, to: int, body: Body, *, reset: bool = False) -> Part:
+    """One layer of one frame; *name* is JSON text already."""
     opening = f'{name}:{{"epoch":"{epoch}","from":{from_},"to":{to}'
     flag = ',"reset":true' if reset else ""
-    return f"{opening}{flag},{body}}}" if body else f"{opening}{flag}}}"
+    text = f"{opening}{flag},{body.text}}}" if body.text else f"{opening}{flag}}}"
+    return Part(text, body.packed)
 
 
-def frame(now_ms: int, parts: Iterable[str], *, number: int | None = None) -> str:
-    """All that changed since the last frame; the parts come from `layer_part`.
+def frame(
+    now_ms: int, parts: Sequence[Part], *, number: int | None = None, anchor: int | None = None
+) -> str | bytes:
+    """All that changed since the last frame; binary where moves are packed.
 
-    *number* says: with this frame the viewer holds all of the view that it sent under that number.
+    *number* says: with this frame the viewer holds all of the view that it sent under that number. *anchor* is the
+    number of an earlier view, if what the viewer sees is still what was made out for that.
     """
     view = "" if number is None else f'"view":{number},'
-    return f'{{"type":"frame","time":{now_ms},{view}"layers":{{{",".join(parts)}}}}}'
+    if anchor is not None:
+        view += f'"anchor":{anchor},'
+    layers = ",".join([part.text for part in parts])
+    text = f'{{"type":"frame","time":{now_ms},{view}"layers":{{{layers}}}}}'
+    packed = [part.packed for part in parts if part.packed]
+    if not packed:
+        return text
+    head = text.encode()
+    return b"".join((len(head).to_bytes(4, "little"), head, bytes(-len(head) % 4), *packed))
 
 
 def hello(body: str, now_ms: int, tick_ms: int) -> str:
@@ -221,6 +326,21 @@ def error(fault: Invalid) -> str:
 def revoked(name: LayerName) -> str:
     """The viewer may no longer see this layer: drop it whole."""
     return text_of({"type": "revoked", "layer": name})
+
+
+def stale(name: LayerName, since_ms: int | None) -> str:
+    """The layer's feed has been silent since then; None: it is heard again."""
+    return text_of({"type": "stale", "layer": name, "since": since_ms})
+
+
+def missing(since_ms: int | None) -> str:
+    """What changed since then may be missing, as the log cannot be read; None: the picture is whole again."""
+    return text_of({"type": "missing", "since": since_ms})
+
+
+def drain(retry_ms: int) -> str:
+    """This process is about to stop: leave, and come back after so long."""
+    return text_of({"type": "drain", "retry_ms": retry_ms})
 
 
 def pong(sent: float, now_ms: int) -> str:

@@ -12,7 +12,8 @@ import orjson
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from cop.live.interest import sight_of, span_of, view_from
+from cop.live.held import Held
+from cop.live.interest import sight_of, view_from
 from cop.live.wire import PROTOCOL, milliseconds
 from layers.database import Database
 from layers.model import Layer
@@ -103,5 +104,5 @@ async def truth(db: Database, layer: Layer, view: object = None) -> dict[str, St
             None if feature.expires_at is None else milliseconds(feature.expires_at),
         )
         for feature in features
-        if sight.sees(span_of(feature.bbox))
+        if Held(feature, feature.id).seen_by(sight)
     }

@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import pytest
 
+from cop.live import follow as follow_module
 from cop.live import hub as hub_module
 from cop.live import session as session_module
 from cop.live.session import TOO_SLOW, Pass
@@ -370,7 +371,7 @@ def test_a_cursor_that_stays_ahead_is_answered_by_a_reset(world):
     ahead = f"{world.logs[UNITS].epoch}:99"
     viewing.say("subscribe", layers=["one.units"], since={"one.units": ahead})
     assert viewing.ticked().resets == 0
-    world.now += session_module.AHEAD_MS
+    world.now += follow_module.AHEAD_MS
     assert viewing.ticked().resets == 1
 
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+from datetime import UTC, datetime
 
 import pytest
+from h3.api import basic_int as h3
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cop.live.interest import EVERYTHING, FINEST_LEVEL, Sight, View, sight_of, span_of, view_from
+from cop.live.held import Held
+from cop.live.interest import EVERYTHING, FILL, KEEP, Sight, View, finest_cell, sight_of, view_from
 from layers.errors import Invalid
+from layers.model import BBox, Feature, FeatureId
 
 LNGS, LATS = st.floats(-180, 180), st.floats(-90, 90)
 
@@ -46,77 +50,116 @@ def test_no_view_is_a_view_of_everything():
     assert sight_of(None) is EVERYTHING
 
 
+def sees(sight: Sight, bbox: BBox | None) -> bool:
+    """Whether a viewer of *sight* is told of a feature of that extent."""
+    noon = datetime(2026, 6, 1, 12, tzinfo=UTC)
+    return Held(Feature(FeatureId("a"), None, bbox, "{}", noon, noon, None, 1), FeatureId("a")).seen_by(sight)
+
+
+def place(lng: float, lat: float) -> BBox:
+    return lng, lat, lng, lat
+
+
 @settings(deadline=None)
 @given(LNGS, LATS)
 def test_everything_sees_every_place(lng, lat):
-    assert EVERYTHING.sees(span_of((lng, lat, lng, lat)))
+    assert sees(EVERYTHING, place(lng, lat))
 
 
 def test_what_has_no_place_is_in_every_view():
-    assert sight_of(View((0, 0, 1, 1))).sees(None)
+    assert sees(sight_of(View((0, 0, 1, 1))), None)
 
 
-@settings(deadline=None)
-@given(LNGS, LATS, st.floats(0, 360), st.floats(0, 180), st.floats(0, 1), st.floats(0, 1))
-def test_every_place_in_a_view_is_seen_also_across_the_antimeridian(west, south, width, height, x, y):
+@settings(deadline=None, max_examples=400)
+@given(LNGS, LATS, st.floats(0, 360), st.floats(0, 180), st.floats(0, 1), st.floats(0, 1), st.floats(0, 6))
+def test_every_place_in_a_view_is_seen_also_across_the_antimeridian(west, south, width, height, x, y, closer):
+    width, height = width / 10**closer, height / 10**closer
     north = min(south + height, 90.0)
     lng, lat = west + x * width, min(south + y * (north - south), north)
     lng = lng - 360.0 if lng > 180.0 else lng
-    assert sight_of(View((west, south, west + width, north))).sees(span_of((lng, lat, lng, lat)))
+    sight = sight_of(View((west, south, west + width, north)))
+    assert sees(sight, place(lng, lat))
+    assert sight.takes_in(View((west, south, west + width, north)))
 
 
 @settings(deadline=None)
-@given(LNGS, LATS, st.floats(1e-3, 90), st.floats(1e-3, 90), LNGS, LATS)
-def test_a_place_further_from_a_view_than_the_view_is_wide_is_not_seen(west, south, width, height, lng, lat):
-    north, width = min(south + height, 90.0), min(width, 90.0)
-    widest = max(width, north - south)
-    east_by, west_by = (lng - west - width) % 360.0, (west - lng) % 360.0
-    if min(east_by, west_by) > widest and max(east_by, west_by) < 360.0 - width:
-        assert not sight_of(View((west, south, west + width, north))).sees(span_of((lng, lat, lng, lat)))
+@given(LNGS, st.floats(-80, 80), st.floats(1e-3, 60), st.floats(1e-3, 60), LNGS, LATS)
+def test_a_place_further_from_a_view_than_three_of_its_cells_is_not_seen(
+    west, south, width, height, lng, lat
+):
+    view = View((west, south, west + width, min(south + height, 80.0)))
+    sight = sight_of(view)
+    nearest_lng = min(max(lng, west), west + width, key=lambda edge: abs(edge - lng))
+    nearest = (min(max(lat, south), view.bbox[3]), (nearest_lng + 180) % 360 - 180)
+    if sight.resolution is not None and lng <= west + width - 180 + 360 and west <= lng:
+        away = h3.great_circle_distance((lat, lng), nearest, "km")
+        if away > 6 * h3.average_hexagon_edge_length(sight.resolution, "km"):
+            assert not sees(sight, place(lng, lat))
 
 
 @settings(deadline=None)
-@given(LNGS, LATS, st.floats(0, 360), st.floats(0, 180))
-def test_a_sight_is_never_more_than_a_few_cells(west, south, width, height):
-    sight = sight_of(View((west, south, west + width, min(south + height, 90.0))))
-    assert 1 <= len(sight.cells) <= 36
+@given(LNGS, st.floats(-75, 75), st.floats(1e-4, 40), st.floats(0.3, 3))
+def test_a_view_is_about_ten_to_forty_cells_and_a_ring(west, south, width, shape):
+    height = width * shape * math.cos(math.radians(south))
+    sight = sight_of(View((west, south, west + width, min(south + height, 85.0))))
+    assert sight.resolution is None or 7 <= len(sight.cells) <= 110
 
 
 @settings(deadline=None)
-@given(LNGS, LATS, st.integers(0, FINEST_LEVEL))
-def test_the_cell_of_a_place_and_the_test_of_its_span_agree(lng, lat, level):
-    west, south, east, north = span_of((lng, lat, lng, lat))
-    shift = FINEST_LEVEL - level
-    per_degree = 2**level / 360.0
-    assert west >> shift == min(int((lng + 180.0) * per_degree), 2**level - 1)
-    assert south >> shift == int((lat + 90.0) * per_degree)
-    assert (west, south) == (east, north)
+@given(LNGS, LATS, st.integers(0, 11))
+def test_a_coarse_cell_is_the_parent_of_the_finest_one(lng, lat, resolution):
+    cell = finest_cell(lng, lat)
+    assert cell & KEEP[resolution] | FILL[resolution] == h3.cell_to_parent(cell, resolution)
 
 
 @settings(deadline=None)
-@given(
-    st.lists(st.tuples(LNGS, LATS), min_size=2, max_size=2),
-    st.integers(0, 8),
-    st.integers(0, 300),
-    st.integers(0, 150),
-)
-def test_a_shape_is_seen_if_any_of_its_cells_is(corners, level, column, row):
-    (a, b), (c, d) = corners
-    span = span_of((min(a, c), min(b, d), max(a, c), max(b, d)))
-    shift = FINEST_LEVEL - level
-    sight = Sight(
-        level,
-        ((column << shift, row << shift, (column + 1 << shift) - 1, (row + 1 << shift) - 1),),
-        frozenset(),
-    )
-    west, south, east, north = (number >> shift for number in span)
-    assert sight.sees(span) == (west <= column <= east and south <= row <= north)
+@given(LNGS, LATS, st.floats(0, 30), st.floats(0, 30), st.floats(-1, 1), st.floats(-1, 1))
+def test_a_shape_that_touches_a_view_is_seen(west, south, width, height, x, y):
+    view = View((0.0, 0.0, 5.0, 5.0))
+    shape = (x * 6, y * 6, x * 6 + width, y * 6 + height)
+    if shape[0] <= 5 and shape[2] >= 0 and shape[1] <= 5 and shape[3] >= 0:
+        assert sees(sight_of(view), shape)
 
 
-def test_a_small_pan_is_the_same_sight():
-    assert sight_of(View((-87.70, 41.80, -87.60, 41.90))) == sight_of(View((-87.69, 41.81, -87.59, 41.91)))
+def test_a_shape_across_the_antimeridian_is_seen_from_either_side():
+    assert sees(sight_of(View((170.0, 0.0, 175.0, 5.0))), (160.0, 1.0, -160.0, 2.0))
+    assert sees(sight_of(View((-175.0, 0.0, -170.0, 5.0))), (160.0, 1.0, -160.0, 2.0))
+
+
+CITY = View((-87.70, 41.80, -87.60, 41.90), 12)
+
+
+def test_a_small_pan_and_back_is_the_same_sight():
+    sight = sight_of(CITY)
+    assert sight.turned_to(View((-87.697, 41.803, -87.597, 41.903), 12)) is sight
+
+
+def test_a_pan_beyond_the_ring_is_another_sight_that_takes_it_in():
+    panned = View((-87.60, 41.80, -87.50, 41.90), 12)
+    turned = sight_of(CITY).turned_to(panned)
+    assert turned == sight_of(panned)
+    assert turned != sight_of(CITY)
+
+
+def test_a_map_that_is_zoomed_in_gets_finer_cells_and_keeps_them_for_a_small_step_back():
+    near = View((-87.66, 41.84, -87.64, 41.86), 14)
+    turned = sight_of(CITY).turned_to(near)
+    assert (turned.resolution or 0) > (sight_of(CITY).resolution or 0)
+    assert turned.turned_to(View((-87.6605, 41.8395, -87.6395, 41.8605), 13.9)) is turned
+
+
+def test_a_view_without_limit_ends_a_limited_sight_and_begins_one():
+    assert sight_of(CITY).turned_to(None) is EVERYTHING
+    assert EVERYTHING.turned_to(None) is EVERYTHING
+    assert EVERYTHING.turned_to(CITY) == sight_of(CITY)
 
 
 def test_a_map_panned_around_the_world_sees_the_same():
     assert sight_of(View((170, 0, 190, 10))) == sight_of(View((170, 0, -170, 10)))
     assert sight_of(View((-190, 0, -170, 10))) == sight_of(View((170, 0, -170, 10)))
+
+
+@pytest.mark.parametrize("lat", [90.0, -90.0])
+def test_a_pole_is_seen_from_every_side(lat):
+    around = View((-10.0, 85.0, 10.0, 90.0) if lat > 0 else (-10.0, -90.0, 10.0, -85.0))
+    assert all(sees(sight_of(around), place(lng, lat)) for lng in (-180.0, -90.0, 0.0, 90.0, 180.0))

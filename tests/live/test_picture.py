@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from cop.live import picture as picture_module
-from cop.live.picture import Held, LayerPicture
+from cop.live.held import Held
+from cop.live.picture import LayerPicture
 from layers.log import Departure
 from layers.model import Change, FeatureId, Why
 from tests.live.world import Log, point
@@ -109,4 +110,4 @@ def test_no_more_departures_are_remembered_than_the_limit(log, monkeypatch):
 def test_a_course_that_is_no_number_is_never_a_move(log, properties):
     change: Change = log.changes[0]._replace(properties=properties)
     held = Held(change, change.feature_id)
-    assert not held.news(held)[1]
+    assert not held.moved_from(held)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 
+import h3
 import hypothesis.strategies as st
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from cop.live import follow as follow_module
 from cop.live import session as session_module
-from cop.live.interest import sight_of, span_of, view_from
+from cop.live.held import Held
+from cop.live.interest import Sight, View, view_from
 from cop.live.wire import milliseconds
-from layers.model import AgencyId, LayerId, Sharing, Why
+from layers.model import AgencyId, Feature, LayerId, Sharing, Why
 from layers.sharing import visible
 from tests.live.client_model import State, canonical
 from tests.live.world import NOBODY, OTHER, OWN, Viewing, World, point
@@ -24,7 +27,8 @@ VIEWS = [
     {"bbox": [170, -20, -170, 20], "zoom": 3},
     {"bbox": [3, 3, 3, 3]},
 ]
-IDS = st.sampled_from(["a", "b", "c", "d", "e"])
+# The last two have one CRC-32.
+IDS = st.sampled_from(["a", "b", "c", "plumless", "buckeroo"])
 LIVE = st.sampled_from([LayerId(1), LayerId(2)])
 LNGS = st.one_of(st.sampled_from([-180.0, -175.0, 0.0, 3.0, 179.9, 180.0]), st.floats(-8, 8))
 PLACES = st.builds(point, LNGS, st.floats(-8, 8))
@@ -35,7 +39,8 @@ PROPERTIES = st.fixed_dictionaries(
     {},
     optional={
         "callsign": st.sampled_from(["E1", "É1"]),
-        "heading_deg": st.sampled_from([0, 90, 12.5]),
+        "status": st.sampled_from(["available", "distress"]),
+        "heading_deg": st.sampled_from([0, 90, 12.5, 12.123]),
         "speed_mps": st.sampled_from([0, 7.25]),
     },
 )
@@ -43,6 +48,63 @@ SHARINGS = st.sampled_from(
     [Sharing(), Sharing(public=True), Sharing(everyone=True), Sharing(frozenset({AgencyId(2)}))]
 )
 WHO = st.integers(0, 3)
+WHERES = st.sampled_from(
+    [{}, {"status": ["available"]}, {"status": ["distress", None]}, {"kind": ["units"]}, {"agency": ["two"]}]
+)
+
+
+PANNED = st.builds(
+    lambda west, south: {"bbox": [west, south, west + 4, south + 4], "zoom": 6},
+    st.floats(0, 1.5),
+    st.floats(0, 1.5),
+)
+
+
+def in_view(feature: Feature, view: View | None) -> bool:
+    """Whether it stands in the view itself, whatever is seen around that."""
+    if view is None or feature.bbox is None:
+        return True
+    (west, south, east, north), bbox = view.bbox, feature.bbox
+    if south > bbox[3] or north < bbox[1]:
+        return False
+    return any(
+        west <= bbox[2] + turn and (east if west <= east else east + 360) >= bbox[0] + turn
+        for turn in (0, 360)
+    )
+
+
+def states(features: list[Feature]) -> dict[str, State]:
+    """The features as a client holds them."""
+    return {
+        feature.id: (
+            canonical(json.loads(feature.geometry or "null")),
+            canonical(json.loads(feature.properties)),
+            milliseconds(feature.observed_at),
+            None if feature.expires_at is None else milliseconds(feature.expires_at),
+        )
+        for feature in features
+    }
+
+
+def sums(features: list[Feature], sight: Sight) -> dict[str, tuple[int, str | None, int]]:
+    """Counts, worst statuses and oldest observations by cell, in the plainest way."""
+    resolution = 1 if sight.resolution is None else sight.resolution + 1
+    cells: dict[str, list[Feature]] = {}
+    for feature in features:
+        if feature.bbox is not None:
+            west, south, east, north = feature.bbox
+            finest = h3.latlng_to_cell((south + north) / 2, (west + east) / 2, 12)
+            if sight.holds(h3.str_to_int(finest)):
+                cells.setdefault(h3.cell_to_parent(finest, resolution), []).append(feature)
+    worst_first = ["distress", "available", None]
+    return {
+        cell: (
+            len(inside),
+            min((json.loads(each.properties).get("status") for each in inside), key=worst_first.index),
+            min(milliseconds(each.observed_at) for each in inside),
+        )
+        for cell, inside in cells.items()
+    }
 
 
 class Streams(RuleBasedStateMachine):
@@ -55,12 +117,16 @@ class Streams(RuleBasedStateMachine):
         self.seconds = 0
         hubs = self.world.hubs * 2
         self.viewings = [
-            Viewing(self.world, hub, who) for hub, who in zip(hubs, [OWN, OTHER, OTHER, NOBODY], strict=True)
+            Viewing(self.world, hub, who, packing=packing)
+            for hub, who, packing in zip(
+                hubs, [OWN, OTHER, OTHER, NOBODY], [True, False, True, False], strict=True
+            )
         ]
-        self.sent_view: list[int] = [0] * 4
-        self.views = [VIEWS[0]] * 4
+        self.views: list[list[object]] = [[None] for _ in range(4)]
+        """All that each has looked at, by the number under which it said so."""
+        self.wanted: list[dict[str, object]] = [{}] * 4
         for number in range(4):
-            self.subscribe(number, VIEWS[number], None)
+            self.subscribe(number, VIEWS[number], None, {}, None)
 
     def teardown(self) -> None:
         session_module.FRAME_CHARACTERS = 1_000_000
@@ -125,62 +191,68 @@ class Streams(RuleBasedStateMachine):
     def read(self, who, at_most) -> None:
         self.viewings[who].read(at_most)
 
-    @rule(who=WHO, view=st.sampled_from(VIEWS))
+    @rule(who=WHO, view=st.one_of(st.sampled_from(VIEWS), PANNED))
     def look(self, who, view) -> None:
-        self.views[who] = view
-        self.sent_view[who] += 1
-        self.viewings[who].say("view", view=view, n=self.sent_view[who])
+        self.viewings[who].say("view", view=view, n=self.number(who, view))
+
+    def number(self, who: int, view: object) -> int:
+        self.views[who].append(view)
+        return len(self.views[who]) - 1
 
     @rule(
         who=WHO,
         view=st.sampled_from(VIEWS),
         layers=st.sampled_from([None, ["one.units"], ["one.units", "one.zones"]]),
+        where=WHERES,
+        limit=st.sampled_from([None, 1, 3]),
     )
-    def subscribe(self, who, view, layers) -> None:
-        self.views[who] = view
-        self.sent_view[who] += 1
-        only = {} if layers is None else {"layers": layers}
-        self.viewings[who].say("subscribe", view=view, n=self.sent_view[who], **only)
+    def subscribe(self, who, view, layers, where, limit) -> None:
+        asked = {"layers": layers, "where": where, "limit": limit}
+        self.wanted[who] = {name: value for name, value in asked.items() if value is not None}
+        self.viewings[who].say("subscribe", view=view, n=self.number(who, view), **self.wanted[who])
 
     @rule(who=WHO, process=st.integers(0, 1))
     def come_back(self, who, process) -> None:
-        viewing = self.viewings[who]
+        viewing, model, views = self.viewings[who], self.viewings[who].model, self.views[who]
         viewing.leave()
-        whole = viewing.model.view == self.sent_view[who]
-        if not whole:  # What it holds is neither the old view nor the new one: it starts with nothing.
-            viewing.model.layers.clear()
-            viewing.model.cursors.clear()
+        held = {}
+        if (
+            model.view != len(views) - 1
+        ):  # It is neither the old view nor the new one: it starts with nothing.
+            model.forget()
+        elif model.anchor != model.view:
+            held = {"held": views[model.anchor]}
         viewing.connect(self.world.hubs[process])
-        self.sent_view[who] += 1
-        viewing.say("subscribe", view=self.views[who], n=self.sent_view[who], since=viewing.model.cursors)
+        view, since = views[-1], model.cursors
+        viewing.say("subscribe", view=view, n=self.number(who, view), since=since, **held, **self.wanted[who])
 
     @rule()
     def settle(self) -> None:
         """Let everything arrive: then each viewer holds what a fresh subscription would give it, and no more."""
-        for viewing, view in zip(self.viewings, self.views, strict=True):
+        for viewing, views in zip(self.viewings, self.views, strict=True):
             viewing.ticked()
-            self.world.now += session_module.AHEAD_MS
+            self.world.now += follow_module.AHEAD_MS
             model, session = viewing.ticked(), viewing.session
+            assert model.view == len(views) - 1
             followed = {layer: self.world.directory.layers[layer].name for layer in session._follows}
             allowed = {layer.id for layer in visible(viewing.viewer, self.world.directory.layers.values())}
             assert set(followed) <= allowed
             for layer, name in followed.items():
                 if layer != 3:
-                    assert model.layers[name] == self.truth(layer, view)
+                    seen = self.seen(layer, view_from(views[-1]), session._sight)
+                    summed = session._follows[layer].sums is not None
+                    assert model.layers[name] == ({} if summed else states(seen))
+                    assert model.cells[name] == (sums(seen, session._sight) if summed else {})
 
-    def truth(self, layer: LayerId, view: object) -> dict[str, State]:
-        """What is in view, straight from the layer."""
-        sight = sight_of(view_from(view))
-        return {
-            feature.id: (
-                canonical(json.loads(feature.geometry or "null")),
-                canonical(json.loads(feature.properties)),
-                milliseconds(feature.observed_at),
-                None if feature.expires_at is None else milliseconds(feature.expires_at),
-            )
-            for feature in self.world.logs[layer].features.values()
-            if sight.sees(span_of(feature.bbox))
-        }
+    def seen(self, layer: LayerId, view: View | None, sight: Sight) -> list[Feature]:
+        """What is in sight, straight from the layer; all that is in view is."""
+        features = self.world.logs[layer].features.values()
+        seen = [feature for feature in features if Held(feature, feature.id).seen_by(sight)]
+        for feature in features:
+            status = json.loads(feature.properties).get("status")
+            wanted = sight.statuses is None or status in sight.statuses
+            assert (feature in seen) if wanted and in_view(feature, view) else (wanted or feature not in seen)
+        return seen
 
     @invariant()
     def nobody_holds_a_layer_that_its_process_knows_to_be_hidden(self) -> None:

@@ -124,7 +124,7 @@ class World:
 
     def load(self, hub: Hub, layer: LayerId) -> None:
         log = self.logs[layer]
-        picture = LayerPicture(log.head, tiled=layer == 3)
+        picture = LayerPicture(log.head, tiled=layer == 3, summable=layer == 1)
         picture.hold(sorted(log.features.values(), key=lambda feature: feature.revision))
         hub.picture[layer] = picture
 
@@ -167,15 +167,16 @@ def _layer(number: int, name: str, *, stream: Stream = Stream.LIVE) -> Layer:
 class Viewing:
     """A viewer with a connection to one process, and its model of what it was sent."""
 
-    def __init__(self, world: World, hub: Hub, viewer: Viewer = OWN) -> None:
+    def __init__(self, world: World, hub: Hub, viewer: Viewer = OWN, *, packing: bool = False) -> None:
         self.world = world
+        self.packing = packing
         self.viewer = viewer
         self.model = ClientModel()
         self.connect(hub)
 
     def connect(self, hub: Hub) -> None:
         self.hub = hub
-        self.session: Session = hub.join(Pass(self.viewer))
+        self.session: Session = hub.join(Pass(self.viewer), packing=self.packing)
 
     def leave(self) -> None:
         self.hub.leave(self.session)
@@ -185,9 +186,9 @@ class Viewing:
 
     def read(self, at_most: int = 1_000_000) -> None:
         """Take what waits, as a socket would."""
-        while at_most and (text := self.session.next_message()) is not None:
+        while at_most and (message := self.session.next_message()) is not None:
             self.session.sent()
-            self.model.apply(text)
+            self.model.apply(message)
             at_most -= 1
 
     def ticked(self) -> ClientModel:
