@@ -158,10 +158,9 @@ def figures(outcome: Outcome) -> dict[str, Any]:
         found |= {f"caught_up_{name[4:]}": value for name, value in lag_figures(lags).items()}
         found |= {"caught_up_last_ms": round(max(outcome.return_s) * 1000, 1)}
         found |= {"with_cursor": outcome.returned_with_cursor}
-    if len(outcome.samples) > 1:
-        first, last = outcome.samples[0], outcome.samples[-1]
+    if len(outcome.measured) > 1:
         found |= {
-            "service_cpu_cores": round((last.cpu_s - first.cpu_s) / (last.at_s - first.at_s), 3),
+            "service_cpu_cores": round(outcome.cores, 3),
             "service_rss_mb": [round(sample.rss_mb, 1) for sample in outcome.samples],
         }
     return found

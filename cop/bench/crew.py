@@ -95,6 +95,14 @@ class Viewers:
             )
             return socket, await held
 
+    async def listen(self) -> None:
+        """Open all connections and ask for nothing: for a server that sends to whoever is there."""
+        plan, key = self._plan, None if self._plan.public else self._plan.key
+        self._sockets = [
+            await connect(self._shelf, recording, plan.address, plan.form, key)
+            for recording in self._recordings
+        ]
+
     async def leave(self) -> int:
         """Close all connections; how many viewers know by which cursor to come back."""
         for socket in self._sockets:

@@ -37,9 +37,14 @@ def batch_count(units: int, every_s: float) -> int:
 
 
 class Fleet:
-    """*units* units within *bbox*; batch n of *batches* is every unit whose number leaves the remainder n."""
+    """*units* units within *bbox*; batch n of *batches* is every unit whose number leaves the remainder n.
 
-    def __init__(self, units: int, bbox: BBox, *, batches: int, expires_at: datetime, seed: int = 1) -> None:
+    Each report holds for *lifetime_s*, so that some time after the last one nothing is left to be tidied up.
+    """
+
+    def __init__(
+        self, units: int, bbox: BBox, *, batches: int, lifetime_s: float = 600.0, seed: int = 1
+    ) -> None:
         self.units = units
         self.batches = batches
         random_ = np.random.default_rng(seed)
@@ -57,7 +62,7 @@ class Fleet:
             south + self._radius, np.maximum(north - self._radius, south + self._radius)
         )
         self._ids = [unit_id(number).encode() for number in range(units)]
-        self._expires = _rfc3339(expires_at.timestamp() * 1000)
+        self._lifetime_ms = lifetime_s * 1000
 
     def places(self, at_s: float, part: slice = slice(None)) -> tuple[Floats, Floats, Floats]:
         """Longitudes, latitudes and headings (degrees) of the units of *part* at the time *at_s*."""
@@ -73,7 +78,8 @@ class Fleet:
         """The FeatureCollection of one batch, observed at *observed_ms*; one or two microseconds a unit."""
         part = slice(batch, None, self.batches)
         lng, lat, heading = self.places(observed_ms / 1000, part)
-        observed, expires, ids = _rfc3339(observed_ms), self._expires, self._ids[part]
+        observed, expires = _rfc3339(observed_ms), _rfc3339(observed_ms + self._lifetime_ms)
+        ids = self._ids[part]
         rows = zip(ids, lng.tolist(), lat.tolist(), heading.tolist(), self._speed[part].tolist(), strict=True)
         features = b",".join(
             _UNIT % (id, x, y, id, min(ahead, 359.9), speed, observed, expires)

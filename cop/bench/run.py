@@ -24,8 +24,6 @@ from cop.bench.plan import LoadFailed, Plan
 from cop.bench.publishing import Publishing, reach, request, said
 from cop.bench.usage import Sample, Usage, sampled
 
-UNITS_STAY = timedelta(minutes=10)
-"""After the run; then they expire, so that nothing has to be tidied up."""
 PAGE = 10_000
 LAST_WORD_S = 1.0
 """Before they leave, so that what was received while the lag was measured still comes without the pause in it."""
@@ -49,6 +47,17 @@ class Outcome:
     returned_with_cursor: int = 0
     ends: dict[str, int] = field(default_factory=dict)
     samples: list[Sample] = field(default_factory=list)
+    """Of the process that was to be watched, from beginning to end …"""
+    measured: list[Sample] = field(default_factory=list)
+    """… and within the time measured."""
+
+    @property
+    def cores(self) -> float:
+        """Processor time that the process watched used in each second of the time measured; nan if none was."""
+        if len(self.measured) < 2:
+            return math.nan
+        first, last = self.measured[0], self.measured[-1]
+        return (last.cpu_s - first.cpu_s) / (last.at_s - first.at_s)
 
     @property
     def whole(self) -> bool:
@@ -117,16 +126,9 @@ def _ns(moment: str) -> int:
     return since // timedelta(microseconds=1) * 1_000
 
 
-def fleet_of(plan: Plan, *, batches: int | None = None) -> Fleet:
-    """The plan's units; they expire some minutes after it is over."""
-    stay = timedelta(seconds=plan.warm_s + plan.seconds + (plan.away_s or 0.0)) + UNITS_STAY
-    return Fleet(
-        plan.units,
-        plan.bbox,
-        batches=batches or batch_count(plan.units, plan.every_s),
-        expires_at=(datetime.now(UTC) + stay).replace(microsecond=0),
-        seed=plan.seed,
-    )
+def fleet_of(plan: Plan) -> Fleet:
+    """The plan's units."""
+    return Fleet(plan.units, plan.bbox, batches=batch_count(plan.units, plan.every_s), seed=plan.seed)
 
 
 @asynccontextmanager
@@ -165,7 +167,9 @@ async def run(
             await asyncio.sleep(plan.warm_s)
             say(f"Measuring for {plan.seconds:g} s …")
             before, accepted, own = await all_crews.count(), publishing.accepted, time.process_time()
+            first = len(samples)
             await asyncio.sleep(plan.seconds)
+            measured = samples[first:]
             counted, accepted = (await all_crews.count()) - before, publishing.accepted - accepted
             own = time.process_time() - own + counted.cpu_s
             until_ns = before.at_ns + counted.at_ns
@@ -188,6 +192,7 @@ async def run(
         returned[1],
         ends,
         samples,
+        measured,
     )
 
 

@@ -9,7 +9,8 @@ or async generators, and may take one argument, a `Bench`, for a fresh database:
         yield Figure("publish_batch_500", rate, "features/s", better="higher", target=15_000)
 
 Seed the random numbers, warm up before timing, compare two ways in one run, and yield a ratio where there is one:
-ratios hold on other machines. `python -m tests.bench ONLY` runs the modules and functions whose name contains ONLY.
+ratios hold on other machines. `python -m tests.bench ONLY` runs the modules and functions whose name contains ONLY;
+without ONLY, those marked `@long` are left out.
 """
 
 from __future__ import annotations
@@ -26,9 +27,11 @@ from dataclasses import asdict, dataclass
 from math import ceil
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import Literal, Self, TypeVar
 
 from cop.embedded import Cluster
+
+Measure = TypeVar("Measure", bound=Callable[..., object])
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +92,16 @@ def _milliseconds(action: Callable[[], object]) -> float:
     begin = time.perf_counter_ns()
     action()
     return (time.perf_counter_ns() - begin) / 1e6
+
+
+LONG: set[Callable[..., object]] = set()
+"""Measurements that take a minute or more: they run only when they are asked for."""
+
+
+def long(measure: Measure) -> Measure:
+    """Mark a measurement as one that runs only when it is asked for."""
+    LONG.add(measure)
+    return measure
 
 
 class Bench:

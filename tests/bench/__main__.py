@@ -13,18 +13,22 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import tests.bench
-from tests.bench import Bench, Figure
+from tests.bench import LONG, Bench, Figure
 
 
 def measurements(only: str) -> Iterator[Callable[..., Any]]:
-    """The functions `bench_…` of the modules `bench_…`, in order of name, whose name or module contains *only*."""
+    """The functions `bench_…` of the modules `bench_…`, in order of name, whose name or module contains *only*.
+
+    Those that are marked `long` are left out where *only* is empty.
+    """
     for module in sorted(pkgutil.iter_modules(tests.bench.__path__), key=lambda found: found.name):
         if not module.name.startswith("bench_"):
             continue
         members = vars(importlib.import_module(f"tests.bench.{module.name}"))
         for name, member in members.items():
             mine = inspect.isfunction(member) and member.__module__ == f"tests.bench.{module.name}"
-            if mine and name.startswith("bench_") and (only in name or only in module.name):
+            asked = only in name or only in module.name
+            if mine and name.startswith("bench_") and asked and (only or member not in LONG):
                 yield member
 
 

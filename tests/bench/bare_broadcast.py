@@ -1,6 +1,6 @@
-"""The least that a broadcast can cost: uvicorn and Starlette sending one prepared text to every socket each tick.
+"""The least that a broadcast can cost: uvicorn and Starlette sending one prepared message to every socket each tick.
 
-Run by `bench_live` as `python -m tests.bench.bare_broadcast PORT CHARACTERS TICK_S`.
+Run by `bench_live_frame` as `python -m tests.bench.bare_broadcast PORT BYTES TICK_S json|bin`.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket
 
 
-def bare_app(text: str, tick_s: float) -> Starlette:
-    """An application that sends *text* to each socket every *tick_s*."""
+def bare_app(message: str | bytes, tick_s: float) -> Starlette:
+    """An application that sends *message* to each socket every *tick_s*, as text or as binary."""
     sockets: set[WebSocket] = set()
 
     async def stay(socket: WebSocket) -> None:
@@ -27,11 +27,17 @@ def bare_app(text: str, tick_s: float) -> Starlette:
             pass
         sockets.discard(socket)
 
+    async def send(socket: WebSocket) -> None:
+        if isinstance(message, str):
+            await socket.send_text(message)
+        else:
+            await socket.send_bytes(message)
+
     async def broadcast() -> None:
         while True:
             await asyncio.sleep(tick_s)
             for socket in list(sockets):
-                await socket.send_text(text)
+                await send(socket)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -43,9 +49,9 @@ def bare_app(text: str, tick_s: float) -> Starlette:
 
 
 if __name__ == "__main__":
-    port, characters, tick_s = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
+    port, size, tick_s, form = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]), sys.argv[4]
     uvicorn.run(
-        bare_app("x" * characters, tick_s),
+        bare_app("x" * size if form == "json" else b"x" * size, tick_s),
         port=port,
         log_level="warning",
         ws="websockets-sansio",

@@ -11,11 +11,12 @@ from typing import Any, Self
 
 import orjson
 
+from cop.bench.publishing import Wire, request
 from layers import admission, credentials, directory, store
 from layers.database import Database
 from layers.model import Edit, Layer, Scope
 from tests.bench import Bench, Figure
-from tests.bench.service import Wire, request, served
+from tests.bench.service import served
 
 LAYERS = 4
 UNITS = 2_000

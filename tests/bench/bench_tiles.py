@@ -9,11 +9,12 @@ from datetime import UTC, datetime
 
 import asyncpg
 
+from cop.bench.publishing import Wire
 from layers import admission, credentials, directory
 from layers.database import Database, driver
 from layers.model import Layer, Scope
 from tests.bench import Bench, Figure, percentile
-from tests.bench.service import Wire, served
+from tests.bench.service import served
 from tiles.grid import BUFFER, EXTENT, bounds, tile_at
 from tiles.mvt import read_tile
 

@@ -1,0 +1,93 @@
+"""What a frame costs the service, beside a bare send of as many bytes to as many sockets as often.
+
+What is read, encoded and judged once for all viewers is not fan-out: it is measured with one viewer of
+everything, and taken off. Both forms of the protocol are measured, each beside a bare send of its own kind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+from cop.bench.crew import crews
+from cop.bench.plan import Address, Form, Plan
+from cop.bench.run import Outcome
+from cop.bench.usage import Usage
+from tests.bench import Bench, Figure
+from tests.bench.live_scene import Scene, scene
+from tests.bench.service import free_port
+
+VIEWERS = 100
+UNITS = 1_000
+
+
+async def bench_live_frame_json(bench: Bench) -> AsyncIterator[Figure]:
+    """Text frames."""
+    async with scene(bench) as served:
+        async for figure in _beside_bare(bench, served, "json"):
+            yield figure
+
+
+async def bench_live_frame_bin(bench: Bench) -> AsyncIterator[Figure]:
+    """Frames with packed moves."""
+    async with scene(bench) as served:
+        async for figure in _beside_bare(bench, served, "bin"):
+            yield figure
+
+
+async def _beside_bare(bench: Bench, served: Scene, form: Form) -> AsyncIterator[Figure]:
+    plan = served.plan(viewers=VIEWERS, units=UNITS, form=form, seconds=10.0)
+    alone = await served.outcome(bench, replace(plan, viewers=1, look="world"))
+    many = await served.outcome(bench, plan)
+    size, rate = _mean_size(many), many.counted.frames / many.seconds / VIEWERS
+    frame_us = (many.cores * many.seconds - alone.cores * many.seconds) / many.counted.frames * 1e6
+    bare_us = await _bare_us(plan, size, 1 / rate)
+    name = f"live_frame_{form}"
+    yield Figure(f"{name}_bytes", size, "B", "lower")
+    yield Figure(f"{name}_frames_a_viewer", rate, "1/s", "higher")
+    yield Figure(f"{name}_cpu", frame_us, "µs", "lower")
+    yield Figure(f"{name}_bare_send_cpu", bare_us, "µs", "lower")
+    yield Figure(f"{name}_of_bare_send", frame_us / bare_us, "ratio", "lower", 2.0)
+
+
+def _mean_size(outcome: Outcome) -> int:
+    return outcome.counted.size // outcome.counted.frames
+
+
+async def _bare_us(plan: Plan, size: int, tick_s: float) -> float:
+    """Processor time of one bare send."""
+    async with _bare_broadcast(size, tick_s, plan.form) as (address, pid):
+        usage = Usage(pid)
+        async with crews(replace(plan, address=address)) as all_crews:
+            await all_crews.all("listen")
+            await asyncio.sleep(plan.warm_s)
+            before, count = usage.read(), await all_crews.count()
+            await asyncio.sleep(plan.seconds)
+            after, count = usage.read(), await all_crews.count() - count
+    return (after.cpu_s - before.cpu_s) / count.frames * 1e6
+
+
+@asynccontextmanager
+async def _bare_broadcast(size: int, tick_s: float, form: Form) -> AsyncIterator[tuple[Address, int]]:
+    """A process that sends a message of that size to all sockets each tick."""
+    port = free_port()
+    command = (sys.executable, "-m", "tests.bench.bare_broadcast", str(port), str(size), str(tick_s), form)
+    process = await asyncio.create_subprocess_exec(*command)
+    deadline = time.monotonic() + 30
+    try:
+        while True:
+            try:
+                (await asyncio.open_connection("127.0.0.1", port))[1].close()
+                break
+            except OSError:
+                if time.monotonic() > deadline:
+                    raise
+                await asyncio.sleep(0.05)
+        yield Address("127.0.0.1", port), process.pid
+    finally:
+        process.terminate()
+        await process.wait()

@@ -1,0 +1,90 @@
+"""All viewers leave, units go on, all viewers come back at once: how long until each holds its view again.
+
+They are the public's, so that no credential is looked up; then coming back asks the database nothing at all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+
+from sqlalchemy import text as sql
+
+from cop.bench.crew import Crews, crews
+from cop.bench.publishing import Publishing
+from cop.bench.run import fleet_of, reporting, verdict_of
+from layers.database import Database
+from tests.bench import Bench, Figure, percentiles
+from tests.bench.live_scene import Scene, scene
+
+UNITS = 1_000
+AWAY_S = 5.0
+COUNTED_S = 2.5
+"""How long after what they did the database's own processes have all told how many transactions they ran."""
+
+
+async def bench_live_return_1000(bench: Bench) -> AsyncIterator[Figure]:
+    """A thousand come back."""
+    async with scene(bench) as served:
+        async for figure in _return(bench, served, 1_000, within_s=5.0):
+            yield figure
+
+
+async def bench_live_return_2000(bench: Bench) -> AsyncIterator[Figure]:
+    """Two thousand come back: all places that the public has in one process."""
+    async with scene(bench) as served:
+        async for figure in _return(bench, served, 2_000, within_s=10.0):
+            yield figure
+
+
+async def _return(bench: Bench, served: Scene, viewers: int, *, within_s: float) -> AsyncIterator[Figure]:
+    plan = served.plan(viewers=viewers, units=UNITS, public=True)
+    publishing = Publishing(plan.address, plan.key, plan.layer, fleet_of(plan), every_s=plan.every_s)
+    name = f"live_return_{viewers}"
+    async with crews(plan) as all_crews:
+        await publishing.once()
+        async with reporting(publishing):
+            bench.say(f"  {viewers:,} viewers arrive, leave, and come back in {AWAY_S:g} s …")
+            await all_crews.arrive()
+            await asyncio.sleep(3.0)
+            with_cursor = sum(await all_crews.all("leave"))
+            await asyncio.sleep(AWAY_S)
+            taken = await all_crews.arrive(at_once=True)
+        await all_crews.all("settle")
+        verdict = await verdict_of(plan, publishing, all_crews, 0, 0)
+        quiet_a_second, asked = await _asked_by_those_who_return(served.database, all_crews)
+    for figure in percentiles(name, taken, "s"):
+        yield figure
+    yield Figure(f"{name}_all", max(taken), "s", "lower", within_s)
+    yield Figure(f"{name}_with_cursor", with_cursor, "viewers", "higher", viewers)
+    yield Figure(f"{name}_lost", verdict.lost, "rows", "lower", 0)
+    yield Figure(f"{name}_gaps", verdict.gaps, "gaps", "lower", 0)
+    yield Figure(f"{name}_quiet_transactions", quiet_a_second, "1/s", "lower")
+    yield Figure(f"{name}_transactions_a_viewer", asked / viewers, "transactions", "lower", 0.01)
+
+
+async def _asked_by_those_who_return(database: Database, all_crews: Crews) -> tuple[float, float]:
+    """Transactions a second while nothing happens, and those beyond that while all leave and come back once more.
+
+    Nobody publishes now. The service reads the policy and the log every second all the same; a query for each
+    viewer would come on top of that, as one transaction or as one in it.
+    """
+    begin, before = time.monotonic(), await _transactions(database)
+    await asyncio.sleep(2 * COUNTED_S)
+    quiet = (await _transactions(database) - before) / (time.monotonic() - begin)
+    await all_crews.all("leave")
+    await asyncio.sleep(COUNTED_S)
+    begin, before = time.monotonic(), await _transactions(database)
+    await all_crews.arrive(at_once=True)
+    await asyncio.sleep(COUNTED_S)
+    came = await _transactions(database) - before
+    return quiet, max(came - quiet * (time.monotonic() - begin), 0.0)
+
+
+async def _transactions(database: Database) -> int:
+    async with database.connect() as connection:
+        found = await connection.execute(
+            sql("SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current_database()")
+        )
+        return int(found.scalar_one())
