@@ -14,7 +14,19 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import web
 from cop.analysts import Analysts
-from cop.api import admin, collections, coverage, errors, health, items, landing, live, session, tiles
+from cop.api import (
+    admin,
+    asyncapi,
+    collections,
+    coverage,
+    errors,
+    health,
+    items,
+    landing,
+    live,
+    session,
+    tiles,
+)
 from cop.drain import Drain, Gate
 from cop.live.hub import Hub
 from cop.live.pump import Pump
@@ -24,7 +36,7 @@ from layers.database import Database, migrate
 from layers.directory import Directories
 from layers.publish import Publisher
 
-ROUTERS = (landing, health, collections, items, session, admin, coverage, tiles, live)
+ROUTERS = (landing, asyncapi, health, collections, items, session, admin, coverage, tiles, live)
 
 
 def create_app(settings: Settings) -> FastAPI:

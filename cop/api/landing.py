@@ -8,6 +8,7 @@ from fastapi.responses import FileResponse, HTMLResponse
 import web
 from cop.api.requests import check_query
 from cop.api.shapes import json_answer, link
+from cop.asyncapi.document import MEDIA_TYPE
 
 router = APIRouter(tags=["service"])
 
@@ -46,6 +47,7 @@ def landing(request: Request) -> Response:
             "links": [
                 link(request, "/", "self"),
                 link(request, "/api", "service-desc", type="application/vnd.oai.openapi+json;version=3.1"),
+                link(request, "/asyncapi", "service-desc", type=MEDIA_TYPE, title="The live stream"),
                 link(request, "/conformance", "conformance"),
                 link(request, "/collections", "data"),
             ],
