@@ -2,7 +2,14 @@ import { validateStyleMin } from "@maplibre/maplibre-gl-style-spec";
 import { expect, test } from "vitest";
 import { boxOf, cellShapes, type CellProperties } from "../src/map/cells.ts";
 import { outlines } from "../src/map/hexes.ts";
-import { groundLayers, SOURCES, tileLayers, tileSource, upperLayers } from "../src/map/overlays.ts";
+import {
+  groundLayers,
+  SOURCES,
+  tileLayers,
+  tileSource,
+  topLayers,
+  upperLayers,
+} from "../src/map/overlays.ts";
 import { basemapStyle } from "../src/map/style.ts";
 import { SymbolPool } from "../src/map/symbol-pool.ts";
 import { glyphOf, ringOf, Ring } from "../src/map/symbols.ts";
@@ -26,7 +33,12 @@ test.each(THEMES)("the %s style, with everything of ours on it, is valid MapLibr
     style.sources[name] = { type: "geojson", data: { type: "FeatureCollection", features: [] } };
   }
   style.sources["tiles:cfd.hydrants"] = tileSource("http://here", hydrants, 7);
-  style.layers.push(...groundLayers(c), ...upperLayers(c), ...tileLayers(hydrants, "#D55E00", c));
+  style.layers.push(
+    ...groundLayers(c),
+    ...upperLayers(c),
+    ...tileLayers(hydrants, "#D55E00", c),
+    ...topLayers(c),
+  );
   expect(validateStyleMin(style)).toEqual([]);
 });
 
@@ -168,7 +180,7 @@ test("a cell of one layer is one hex with its count in the middle", () => {
   expect(coordinates[1]).toBeCloseTo((south + north) / 2, 3);
 });
 
-test.each([2, 3, 4, 5, 7])("%d layers part a cell among them, and none of it is lost", (sharing) => {
+test.each([2, 3, 4, 5, 7])("%d layers part a cell among them, each as much as the others", (sharing) => {
   const layers = Array.from({ length: sharing }, (_, i) => summed(`a.units-${i}`));
   const { rings } = shapes(layers);
   const whole = area(shapes([summed("a.units")]).rings[0]!);
@@ -183,11 +195,18 @@ test("distress is written out, and comes before every other count", () => {
 });
 
 test("a hex fades with its oldest report, and is stale when that is; of what stands, never", () => {
-  const ages = (ms: number) =>
-    shapes([summed("a.units")], ms).told.map(({ fade, stale }) => [fade, stale])[0];
-  expect([0, 24_000, 45_000, 60_000].map(ages)).toEqual([[0, false], [0, false], [0.5, false], [1, true]]); // prettier-ignore
+  const at = (ms: number) => shapes([summed("a.units")], ms).told[0]!;
+  expect([0, 24_000, 59_000, 60_000].map((ms) => at(ms).stale)).toEqual([false, false, false, true]);
+  const [fresh, younger, older, stale] = [0, 24_000, 45_000, 60_000].map((ms) => at(ms).opacity) as number[];
+  expect(younger).toBe(fresh);
+  expect([older! < fresh!, stale! < older!]).toEqual([true, true]);
   const stations = { ...summed("a.stations"), info: layerInfo("a.stations", { kind: "assets" }) };
-  expect(shapes([stations], 1e12).told[0]).toMatchObject({ fade: 0, stale: false });
+  expect(shapes([stations], 1e12).told[0]).toMatchObject({ opacity: fresh, stale: false });
+});
+
+test("the more a hex counts, the stronger its fill", () => {
+  const { told } = shapes([summed("a.units", { count: 1 }), summed("b.units", { count: 900 })]);
+  expect(told[0]!.opacity).toBeLessThan(told[1]!.opacity);
 });
 
 test("a hex across the antimeridian stays one", () => {

@@ -10,16 +10,20 @@ import { anchor } from "./areas.ts";
 import { unwrapped } from "./hexes.ts";
 import { colorOf, Ring, ringOf } from "./symbols.ts";
 
-/** How far a hex reaches towards its neighbours: each edge must be seen by itself, as it says a status. */
-const INSET = 0.93;
+/** How far a hex, and a slice of one, reaches towards its neighbours: each edge must be seen by itself, as it says a status. */
+const INSET = 0.95;
+
+/** The fill of the hex that counts most, and of one that counts one; the map below must be read through both. */
+const STRONGEST = 0.5;
+const FAINTEST = 0.12;
 
 export interface CellProperties {
   layer: string;
   cell: string;
   color: string;
   ring: Ring;
-  /** 0 fresh … 1 as old as can be before it is stale; in quarters, so that the source changes seldom. */
-  fade: number;
+  /** Of its fill: the more it counts the stronger, the older the paler; in steps, so that the source changes seldom. */
+  opacity: number;
   /** Whether its oldest feature is stale. */
   stale: boolean;
   label: string;
@@ -37,13 +41,14 @@ export function cellShapes(
   for (const layer of layers) {
     for (const cell of layer.cells.keys()) byCell.set(cell, [...(byCell.get(cell) ?? []), layer]);
   }
+  const most = Math.max(1, ...layers.flatMap((layer) => [...layer.cells.values()].map(({ count }) => count)));
   const hexes: GeoJsonFeature[] = [];
   const counts: GeoJsonFeature[] = [];
   for (const [cell, sharing] of byCell) {
     const slices = slicesOf(cell, sharing.length);
     sharing.forEach((layer, i) => {
       const color = colorOf(layer.info.kind, agencyColor(layer.info.agency));
-      const properties = describe(layer, cell, layer.cells.get(cell)!, color, now);
+      const properties = { cell, color, ...describe(layer, layer.cells.get(cell)!, most, now) };
       const geometry = { type: "Polygon" as const, coordinates: [slices[i]!] };
       hexes.push({ type: "Feature", geometry, properties });
       counts.push({
@@ -61,21 +66,20 @@ export function cellShapes(
 
 function describe(
   { info }: LayerState,
-  cell: string,
   { count, worst, oldestAt }: Sum,
-  color: string,
+  most: number,
   now: number,
-): CellProperties {
+): Omit<CellProperties, "cell" | "color"> {
   const age = goesStale(info) ? Math.max(0, now - oldestAt) / 1000 / info.stale_after_s : 0;
+  // as symbols do: they begin to fade at two fifths of their time, and are hollow when it is over
+  const fade = age >= 1 ? 0.75 : Math.min(1, Math.max(0, (age - 0.4) / 0.6)) * 0.5;
+  const filled = FAINTEST + ((STRONGEST - FAINTEST) * Math.log1p(count)) / Math.log1p(most);
   const ring = ringOf(info.kind, { status: worst });
   const distress = ring === Ring.Distress;
   return {
     layer: info.id,
-    cell,
-    color,
     ring,
-    // as symbols do: they begin to fade at two fifths of their time
-    fade: Math.round(Math.min(1, Math.max(0, (age - 0.4) / 0.6)) * 4) / 4,
+    opacity: Math.round(filled * (1 - fade) * 50) / 50,
     stale: age >= 1,
     label: distress ? `${shortCount(count)}\nDISTRESS` : shortCount(count),
     order: distress ? -1e9 : -count,
@@ -86,14 +90,18 @@ function describe(
 function slicesOf(cell: string, slices: number): Position[][] {
   const corners = unwrapped(cellToBoundary(cell)).slice(0, -1);
   const middle = centreOf(cell, corners[0]![0]!);
-  const inner = corners.map((at) => between(middle, at, INSET));
-  if (slices === 1) return [[...inner, inner[0]!]];
+  if (slices === 1) return [drawnIn([...corners, corners[0]!], middle)];
   return Array.from({ length: slices }, (_, i) => {
-    const [from, to] = [(i * inner.length) / slices, ((i + 1) * inner.length) / slices];
-    const rim: Position[] = [alongRim(inner, from)];
-    for (let corner = Math.floor(from) + 1; corner < to; corner++) rim.push(inner[corner]!);
-    return [middle, ...rim, alongRim(inner, to), middle];
+    const [from, to] = [(i * corners.length) / slices, ((i + 1) * corners.length) / slices];
+    const rim: Position[] = [alongRim(corners, from)];
+    for (let corner = Math.floor(from) + 1; corner < to; corner++) rim.push(corners[corner]!);
+    const ring = [middle, ...rim, alongRim(corners, to), middle];
+    return drawnIn(ring, anchor({ type: "Polygon", coordinates: [ring] })!);
   });
+}
+
+function drawnIn(ring: Position[], towards: Position): Position[] {
+  return ring.map((at) => between(towards, at, INSET));
 }
 
 /** The point of a ring at `at` corners from its first one. */

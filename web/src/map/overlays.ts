@@ -51,8 +51,7 @@ export function groundLayers(c: Palette): LayerSpecification[] {
       source: "cells",
       paint: {
         "fill-color": ["get", "color"],
-        // paler with age, as symbols are; what holds something stale is almost hollow
-        "fill-opacity": ["case", ["get", "stale"], 0.16, ["-", 0.5, ["*", 0.26, ["get", "fade"]]]],
+        "fill-opacity": ["get", "opacity"],
       },
     },
   ];
@@ -114,38 +113,46 @@ export function upperLayers(c: Palette): LayerSpecification[] {
       paint: { "text-color": c.label, ...halo },
     },
     ...cellEdges(),
-    {
-      id: "cells-count",
-      type: "symbol",
-      source: "cell-counts",
-      layout: {
-        "text-field": ["get", "label"],
-        "text-font": FONT_BOLD,
-        "text-size": ["case", ["==", ["get", "ring"], Ring.Distress], 14, 12.5],
-        "text-padding": 0,
-        "text-line-height": 1.05,
-        "text-overlap": "cooperative",
-        "symbol-sort-key": ["get", "order"],
-      },
-      paint: {
-        "text-color": ["case", ["==", ["get", "ring"], Ring.Distress], c.distressText, c.label],
-        "text-halo-color": c.halo,
-        "text-halo-width": 2,
-      },
-    },
+    counts("cells-count", ["!=", ["get", "ring"], Ring.Distress], c.label, c.halo),
   ];
+}
+
+/** Drawn over everything, symbols too: hexes that hold somebody in distress. */
+export function topLayers(c: Palette): LayerSpecification[] {
+  return [counts("cells-distress", ["==", ["get", "ring"], Ring.Distress], c.distressText, c.halo)];
+}
+
+function counts(id: string, filter: FilterSpecification, color: string, halo: string): LayerSpecification {
+  return {
+    id,
+    type: "symbol",
+    source: "cell-counts",
+    filter,
+    layout: {
+      "text-field": ["get", "label"],
+      "text-font": FONT_BOLD,
+      "text-size": 13,
+      "text-padding": 0,
+      "text-line-height": 1.05,
+      "text-overlap": "cooperative",
+      "symbol-sort-key": ["get", "order"],
+    },
+    paint: { "text-color": color, "text-halo-color": halo, "text-halo-width": 2 },
+  };
 }
 
 /** The edge of a hex says the worst status in it, in the colours of the rings; dashed: its oldest report is stale. */
 function cellEdges(): LayerSpecification[] {
   const ring: ExpressionSpecification = ["get", "ring"];
+  // what is worse lies above its neighbours
+  const layout = { "line-join": "round", "line-sort-key": ["-", 0, ["get", "order"]] };
   const edge = (id: string, stale: boolean, dashes: object): LayerSpecification =>
     ({
       id,
       type: "line",
       source: "cells",
       filter: ["==", ["get", "stale"], stale],
-      layout: { "line-join": "round" },
+      layout,
       paint: {
         "line-color": [
           "match",
@@ -158,7 +165,7 @@ function cellEdges(): LayerSpecification[] {
           "#e00024",
           ["get", "color"],
         ],
-        "line-width": ["match", ring, Ring.Distress, 6, [Ring.EnRoute, Ring.OnScene], 2.5, 1.5],
+        "line-width": ["match", ring, Ring.Distress, 5, [Ring.EnRoute, Ring.OnScene], 2, 1.2],
         ...dashes,
       },
     }) as LayerSpecification;
@@ -167,14 +174,14 @@ function cellEdges(): LayerSpecification[] {
       id: "cells-case",
       type: "line",
       source: "cells",
-      layout: { "line-join": "round" },
+      layout,
       paint: {
         // yellow is told from a light ground, and black from a dark one, by what lies beneath
         "line-color": ["match", ring, Ring.EnRoute, "#0d0d0d", "#ffffff"],
-        "line-width": ["match", ring, Ring.Distress, 10, [Ring.EnRoute, Ring.OnScene], 5, 0],
-        "line-opacity": 0.9,
+        "line-width": ["match", ring, Ring.Distress, 9, [Ring.EnRoute, Ring.OnScene], 3.6, 0],
+        "line-opacity": ["case", ["all", ["get", "stale"], ["!=", ring, Ring.Distress]], 0.3, 0.9],
       },
-    },
+    } as LayerSpecification,
     edge("cells-line", false, {}),
     edge("cells-line-stale", true, { "line-dasharray": [2, 1.6] }),
   ];

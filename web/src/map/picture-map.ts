@@ -30,6 +30,7 @@ import {
   type SourceName,
   tileLayers,
   tileSource,
+  topLayers,
   upperLayers,
 } from "./overlays.ts";
 import { RangeSource } from "./range-source.ts";
@@ -289,6 +290,7 @@ export class PictureMap {
       this.#symbols[kind].inks = INKS[this.#theme];
       this.map.addLayer(this.#symbols[kind], NAMES_ABOVE[kind]);
     }
+    for (const layer of topLayers(c)) this.map.addLayer(layer);
     this.#styled = true;
     this.#resize();
     if (this.#state) this.#drawTiled(this.#state);
