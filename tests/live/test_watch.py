@@ -52,6 +52,11 @@ class Following:
     async def current(self, times: int = 1) -> Mirror:
         return await self.until(lambda mirror: mirror.kinds().count("current") == times)
 
+    async def holding(self, *ids: str) -> Mirror:
+        """Current, and with these: what was put just now, the service may still be about to read."""
+        await self.current()
+        return await self.until(lambda mirror: {id_ for _, id_ in mirror.features} >= set(ids))
+
 
 @asynccontextmanager
 async def following(url: str, key: str | None, *layers: str, **how: Any) -> AsyncIterator[Following]:
@@ -121,14 +126,13 @@ async def test_a_service_that_is_not_there_is_given_up_after_the_patience():
 async def test_a_watcher_that_was_cut_off_gets_exactly_what_it_missed(server, town):
     await town.put(town.units, feature("stays"), feature("goes"), feature("moves", callsign="M"))
     async with following(server.url, town.police_key, "fire.units") as follower:
-        mirror = await follower.current()
+        mirror = await follower.holding("stays", "goes", "moves")
         cut(server)
         await town.remove(town.units, "goes")
         await town.put(town.units, feature("comes"), feature("moves", -87.7, callsign="M"))
         mirror.log.clear()
-        await follower.current()
-        assert {change.id for change in mirror.log[:-1]} == {"goes", "comes", "moves"}
-        assert len(mirror.log) == 4
+        await follower.until(lambda mirror: len(mirror.log) == 4)
+        assert {change.id for change in mirror.log} == {None, "goes", "comes", "moves"}
         assert mirror.layer("fire.units") == await truth(town.db, town.units)
         assert "1013" in follower.waits[0][0]
 
@@ -136,21 +140,21 @@ async def test_a_watcher_that_was_cut_off_gets_exactly_what_it_missed(server, to
 async def test_a_log_that_was_read_anew_tells_only_what_differs(server, town):
     await town.put(town.units, feature("stays"), feature("goes"))
     async with following(server.url, town.police_key, "fire.units") as follower:
-        mirror = await follower.current()
+        mirror = await follower.holding("stays", "goes")
         before = follower.watch.fold.layers["fire.units"].cursor
         follower.watch.fold.layers["fire.units"].revision = 0  # as if its log had been restarted
         cut(server)
         await town.remove(town.units, "goes")
         mirror.log.clear()
-        await follower.current()
-        assert [(change.kind, change.id) for change in mirror.log[:-1]] == [("gone", "goes")]
+        await follower.until(lambda mirror: len(mirror.log) == 2)
+        assert {(change.kind, change.id) for change in mirror.log} == {("gone", "goes"), ("current", None)}
         assert follower.watch.fold.layers["fire.units"].cursor != before
 
 
 async def test_a_share_taken_back_while_away_is_no_error_but_gone(server, town):
     await town.put(town.units, feature("e1"))
     async with following(server.url, town.police_key, "fire.units") as follower:
-        mirror = await follower.current()
+        mirror = await follower.holding("e1")
         await town.unshare(town.units, "all")
         cut(server)
         await follower.until(lambda mirror: "revoked" in mirror.kinds())
@@ -304,18 +308,42 @@ async def test_an_operation_in_a_view_is_followed(server, town):
     await town.put(town.units, feature("here"), feature("there", 10.0, 50.0))
     await town.put(town.zones, zone("z", -87.7, 41.8))
     async with following(server.url, town.police_key, operation="flood", view=CHICAGO) as follower:
-        mirror = await follower.current()
-        assert mirror.features.keys() == {("fire.units", "here"), ("fire.zones", "z")}
+        here = {("fire.units", "here"), ("fire.zones", "z")}
+        mirror = await follower.until(lambda mirror: mirror.features.keys() >= here)
+        assert mirror.features.keys() == here
+
+
+async def test_what_no_longer_passes_the_filter_is_gone(server, town):
+    await town.put(town.units, feature("e1", status="on_scene"), feature("e2", status="available"))
+    async with following(server.url, town.police_key, where={"status": ["on_scene"]}) as follower:
+        mirror = await follower.until(lambda mirror: mirror.features)
+        assert mirror.features.keys() == {("fire.units", "e1")}
+        await town.put(town.units, feature("e1", status="available"))
+        await follower.until(lambda mirror: mirror.log[-1].why == "filter")
+
+
+async def test_a_process_that_ends_hands_its_watchers_to_another(server, second_server, town):
+    await town.put(town.units, feature("e1"))
+    async with following(server.url, town.police_key, "fire.units") as follower:
+        await follower.holding("e1")
+        follower.watch._address = f"{second_server.ws_url}/live"  # where a balancer would send it next
+        server.app.state.hub.drain(50)
+        await town.put(town.units, feature("e2"))
+        await follower.current(2)
+        assert follower.mirror.kinds().count("put") == 2
+        assert "about to stop" in follower.waits[0][0]
 
 
 async def test_a_feature_of_a_change_can_be_pushed_again(server, town):
     observed_at = datetime.now(UTC).isoformat(timespec="milliseconds")  # as fine as the stream tells it
     await town.put(town.units, feature("e1", callsign="E1", observed_at=observed_at))
     async with following(server.url, town.fire_key, "fire.units") as follower:
-        mirror = await follower.current()
+        mirror = await follower.holding("e1")
 
     def push() -> int:
         with Client(server.url, town.fire_key) as client:
-            return client.push("fire.units", [mirror.log[0].feature]).unchanged
+            return client.push(
+                "fire.units", [change.feature for change in mirror.log if change.feature]
+            ).unchanged
 
     assert await asyncio.to_thread(push) == 1

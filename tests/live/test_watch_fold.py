@@ -11,10 +11,12 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from cop.live import session as session_module
+from cop.live import wire
 from cop.live.hub import Hub
 from cop.live.session import Pass
+from cop.watch import PROTOCOL
 from cop.watching.changes import Kind
-from cop.watching.fold import Fold, Wanted
+from cop.watching.fold import LIMIT, Fold, Wanted
 from layers.model import LayerId, Sharing, Why
 from layers.sharing import visible
 from tests.live.client_model import state_of
@@ -215,6 +217,10 @@ def test_what_the_service_misses_is_told_and_when_it_is_whole_again(fold):
     assert told(fold, {"type": "missing", "since": None}) == [("complete", None, None)]
 
 
+def test_what_a_watcher_asks_for_is_what_the_service_grants():
+    assert (PROTOCOL, LIMIT) == (wire.PROTOCOL, wire.MAX_LIMIT)
+
+
 def test_the_subscription_says_all_that_was_asked_for():
     wanted = Wanted(("a.b",), "flood", (-88.0, 41.0, -87.0, 42.0), {"status": ["on_scene", None]})
     message = Fold(wanted).subscription()
@@ -233,15 +239,16 @@ WHO = st.integers(0, 2)
 class Watcher:
     """A session of a hub, read as a socket would be, into a fold and from there into a mirror."""
 
-    def __init__(self, hub: Hub, viewer: Any) -> None:
+    def __init__(self, hub: Hub, viewer: Any, limit: int) -> None:
         self.viewer = viewer
+        self.limit = limit
         self.fold = Fold(Wanted())
         self.mirror = Mirror()
         self.connect(hub)
 
     def connect(self, hub: Hub) -> None:
         self.hub, self.session = hub, hub.join(Pass(self.viewer))
-        self.session.receive(orjson.dumps(self.fold.subscription()).decode())
+        self.session.receive(orjson.dumps(self.fold.subscription() | {"limit": self.limit}).decode())
 
     def read(self, at_most: int = 1_000_000) -> int:
         read = 0
@@ -262,7 +269,8 @@ class Watching(RuleBasedStateMachine):
         self.world = World(processes=2)
         self.seconds = 0
         hubs = [*self.world.hubs, self.world.hubs[0]]
-        self.watchers = [Watcher(hub, who) for hub, who in zip(hubs, (OWN, OTHER, NOBODY), strict=True)]
+        whose = zip(hubs, (OWN, OTHER, NOBODY), (LIMIT, 2, LIMIT), strict=True)
+        self.watchers = [Watcher(*each) for each in whose]
 
     def teardown(self) -> None:
         session_module.FRAME_CHARACTERS = 1_000_000
@@ -321,7 +329,12 @@ class Watching(RuleBasedStateMachine):
             seen = {layer.name for layer in visible(watcher.viewer, self.world.directory.layers.values())}
             for layer in (LayerId(1), LayerId(2)):
                 name = self.world.directory.layers[layer].name
-                assert watcher.mirror.layer(name) == (self.truth(layer) if name in seen else {})
+                truth = self.truth(layer) if name in seen else {}
+                held = watcher.fold.layers.get(name)
+                if held is not None and held.cells is not None:
+                    assert sum(count for count, _, _ in held.cells.values()) == len(truth)
+                    truth = {}
+                assert watcher.mirror.layer(name) == truth
 
     def truth(self, layer: LayerId) -> dict[str, Any]:
         features = self.world.logs[layer].features.values()
