@@ -9,6 +9,7 @@ from asyncio import TimerHandle, Transport
 from typing import Any
 
 from fastapi import WebSocket
+from starlette.requests import HTTPConnection
 from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
@@ -40,11 +41,16 @@ CLOSE_DEADLINE_S = 2.0
 
 
 class BoundedHttp(HttpToolsProtocol):
-    """Gives up heads that do not come to an end, and refuses sockets beyond `MAX_CONNECTIONS`."""
+    """Gives up heads that do not come to an end, and refuses sockets beyond `MAX_CONNECTIONS`.
+
+    It hands itself to the application, in the scope's extensions: for `abort`.
+    """
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._full = False
+        self._deaf = False
+        """It was refused; what it still sends is dropped unread."""
         self._due: TimerHandle | None = None
         """Runs while a head, or the rest of a body that nobody reads, is being waited for."""
         self._head_bytes: int | None = 0
@@ -61,6 +67,8 @@ class BoundedHttp(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse what has come, or refuse it."""
+        if self._deaf:
+            return
         if self._full:
             self._refuse(503, "Service Unavailable")
             return
@@ -73,6 +81,7 @@ class BoundedHttp(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """A head begins."""
         super().on_message_begin()
+        self.scope["extensions"] = {SOCKET: {"socket": self}}
         self._head_bytes = 0
         self._expect()
 
@@ -110,10 +119,13 @@ class BoundedHttp(HttpToolsProtocol):
             self._due = None
 
     def _refuse(self, status: int, phrase: str) -> None:
+        self._deaf = True
+        self._expect_no_more()
         if not self.transport.is_closing():
             head = f"HTTP/1.1 {status} {phrase}\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
             self.transport.write(head.encode())
-            self.transport.close()
+            self.transport.write_eof()  # A socket closed with unread bytes in it would be reset, the answer lost.
+            self._due = self.loop.call_later(CLOSE_DEADLINE_S, self.transport.abort)
 
 
 class BoundedWebsocket(WebSocketsSansIOProtocol):
@@ -236,8 +248,8 @@ def socket_of(websocket: WebSocket) -> BoundedWebsocket | None:
     return None if extension is None else extension["socket"]
 
 
-def abort(websocket: WebSocket) -> None:
+def abort(connection: HTTPConnection) -> None:
     """Cut the connection at once; what was not sent yet is dropped."""
-    socket = socket_of(websocket)
-    if socket is not None:
-        socket.transport.abort()
+    extension = connection.scope.get("extensions", {}).get(SOCKET)
+    if extension is not None:
+        extension["socket"].transport.abort()
