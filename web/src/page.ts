@@ -124,7 +124,7 @@ export class Page {
       onError: (error) => this.live.peek() && console.error(error.message),
     });
     const at = (path: string) => new URL(path, document.baseURI).href;
-    this.#order({ do: "start", url: at("live").replace(/^http/, "ws"), health: at("livez") });
+    this.#order({ do: "start", url: at("live").replace(/^http/, "ws"), health: at("readyz") });
     setInterval(() => (this.now.value = this.serverNow()), 1000);
     this.#react();
     void this.map.ready.then(() => {

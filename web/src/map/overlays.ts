@@ -145,7 +145,8 @@ function counts(id: string, filter: FilterSpecification, color: string, halo: st
 function cellEdges(): LayerSpecification[] {
   const ring: ExpressionSpecification = ["get", "ring"];
   // what is worse lies above its neighbours
-  const layout = { "line-join": "round", "line-sort-key": ["-", 0, ["get", "order"]] };
+  const above: ExpressionSpecification = ["-", 0, ["get", "order"]];
+  const layout = { "line-join": "round", "line-sort-key": above } as const;
   const edge = (id: string, stale: boolean, dashes: object): LayerSpecification =>
     ({
       id,

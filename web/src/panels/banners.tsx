@@ -37,7 +37,10 @@ export function LinkBanner({ page }: { page: Page }) {
       </strong>
       {heardAt !== null && <span>positions are ageing, and whatever has happened since is missing here</span>}
       {blocked && (
-        <span>This network seems to block websockets: the server answers, the live stream does not open</span>
+        <span>
+          This network blocks websockets, or the server takes no more viewers: it answers, but no live stream
+          opens
+        </span>
       )}
       <span aria-live="off">{inS === null ? "Connecting…" : `Next try in ${inS} s`}</span>
       <button onClick={() => page.retryNow()}>Try now</button>
