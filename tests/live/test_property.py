@@ -31,6 +31,7 @@ VIEWS = [
 IDS = st.sampled_from(["a", "b", "c", "plumless", "buckeroo"])
 LIVE = st.sampled_from([LayerId(1), LayerId(2)])
 LNGS = st.one_of(st.sampled_from([-180.0, -175.0, 0.0, 3.0, 179.9, 180.0]), st.floats(-8, 8))
+PARKED = {"a": (1.0, 1.0), "b": (3.0, 3.0), "c": (-6.0, 2.0), "plumless": (5.0, 4.0), "buckeroo": (5.5, 2.0)}
 PLACES = st.builds(point, LNGS, st.floats(-8, 8))
 LINES = st.lists(st.tuples(LNGS, st.floats(-8, 8)), min_size=2, max_size=3).map(
     lambda positions: {"type": "LineString", "coordinates": [list(each) for each in positions]}
@@ -125,11 +126,20 @@ class Streams(RuleBasedStateMachine):
         self.views: list[list[object]] = [[None] for _ in range(4)]
         """All that each has looked at, by the number under which it said so."""
         self.wanted: list[dict[str, object]] = [{}] * 4
+        for layer in (LayerId(1), LayerId(2)):
+            for id_, (lng, lat) in PARKED.items():
+                self.world.logs[layer].put(id_, point(lng, lat), callsign="E1", status="available")
+            for hub in self.world.hubs:
+                self.world.load(hub, layer)
         for number in range(4):
             self.subscribe(number, VIEWS[number], None, {}, None)
 
     def teardown(self) -> None:
-        session_module.FRAME_CHARACTERS = 1_000_000
+        """Whatever was done, in the end everybody holds what is so."""
+        try:
+            self.settle()
+        finally:
+            session_module.FRAME_CHARACTERS = 1_000_000
 
     @rule(layer=LIVE, id_=IDS, place=st.one_of(PLACES, LINES, st.none()), properties=PROPERTIES)
     def put(self, layer, id_, place, properties) -> None:
@@ -191,8 +201,10 @@ class Streams(RuleBasedStateMachine):
     def read(self, who, at_most) -> None:
         self.viewings[who].read(at_most)
 
-    @rule(who=WHO, view=st.one_of(st.sampled_from(VIEWS), PANNED))
-    def look(self, who, view) -> None:
+    @rule(who=WHO, view=st.one_of(st.sampled_from(VIEWS), PANNED), settled=st.booleans())
+    def look(self, who, view, settled) -> None:
+        if settled:
+            self.settle()
         self.viewings[who].say("view", view=view, n=self.number(who, view))
 
     def number(self, who: int, view: object) -> int:
@@ -211,8 +223,10 @@ class Streams(RuleBasedStateMachine):
         self.wanted[who] = {name: value for name, value in asked.items() if value is not None}
         self.viewings[who].say("subscribe", view=view, n=self.number(who, view), **self.wanted[who])
 
-    @rule(who=WHO, process=st.integers(0, 1))
-    def come_back(self, who, process) -> None:
+    @rule(who=WHO, process=st.integers(0, 1), settled=st.booleans())
+    def come_back(self, who, process, settled) -> None:
+        if settled:
+            self.settle()
         viewing, model, views = self.viewings[who], self.viewings[who].model, self.views[who]
         viewing.leave()
         held = {}
@@ -264,6 +278,6 @@ class Streams(RuleBasedStateMachine):
 
 
 Streams.TestCase.settings = settings(
-    max_examples=150, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=300, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
 )
 TestStreams = Streams.TestCase
