@@ -17,9 +17,11 @@ from cop.analysts import Analysts
 from cop.api import (
     admin,
     asyncapi,
+    changes,
     collections,
     coverage,
     errors,
+    events,
     health,
     items,
     landing,
@@ -36,7 +38,20 @@ from layers.database import Database, migrate
 from layers.directory import Directories
 from layers.publish import Publisher
 
-ROUTERS = (landing, asyncapi, health, collections, items, session, admin, coverage, tiles, live)
+ROUTERS = (
+    landing,
+    asyncapi,
+    health,
+    collections,
+    items,
+    session,
+    admin,
+    coverage,
+    tiles,
+    live,
+    changes,
+    events,
+)
 
 
 def create_app(settings: Settings) -> FastAPI:

@@ -63,7 +63,8 @@ def _body(example: dict[str, Any], *types: str) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": _content(example, *types)}}
 
 
-def _answer(description: str, example: dict[str, Any], type: str) -> dict[int | str, dict[str, Any]]:
+def answer(description: str, example: dict[str, Any], type: str) -> dict[int | str, dict[str, Any]]:
+    """What is said of an address that answers with *example*, or with a problem."""
     return {
         200: {"description": description, "content": _content(example, type)},
         "4XX": {
@@ -83,10 +84,10 @@ PATCH_ONE_BODY = _body(
     {"properties": {"status": "on_scene"}}, "application/merge-patch+json", "application/json"
 )
 FEATURE_BODY = _body(UNIT, "application/geo+json", "application/json")
-RECEIPT = _answer("The receipt: all of it is committed.", RECEIPT_EXAMPLE, "application/json")
-FEATURES = _answer("A page of features.", SET, "application/geo+json")
-FEATURE = _answer("The feature.", UNIT, "application/geo+json")
-TRACK = _answer(
+RECEIPT = answer("The receipt: all of it is committed.", RECEIPT_EXAMPLE, "application/json")
+FEATURES = answer("A page of features.", SET, "application/geo+json")
+FEATURE = answer("The feature.", UNIT, "application/geo+json")
+TRACK = answer(
     "The track.",
     {
         "type": "Feature",
@@ -102,7 +103,8 @@ TRACK = _answer(
 )
 
 
-def _parameter(name: str, description: str, example: str) -> dict[str, Any]:
+def parameter(name: str, description: str, example: str) -> dict[str, Any]:
+    """What is said of a query parameter that may be left out."""
     return {
         "name": name,
         "in": "query",
@@ -115,9 +117,9 @@ def _parameter(name: str, description: str, example: str) -> dict[str, Any]:
 
 PAGE_QUERY: dict[str, Any] = {
     "parameters": [
-        _parameter("bbox", "west,south,east,north in degrees", "-87.70,41.80,-87.60,41.90"),
-        _parameter("datetime", "observed at a moment, or in an interval from/to", "2026-11-22T14:00:00Z/.."),
-        _parameter("limit", "1 to 10,000; 100 unless told", "1000"),
-        _parameter("after", "where a `next` link goes on", "E42"),
+        parameter("bbox", "west,south,east,north in degrees", "-87.70,41.80,-87.60,41.90"),
+        parameter("datetime", "observed at a moment, or in an interval from/to", "2026-11-22T14:00:00Z/.."),
+        parameter("limit", "1 to 10,000; 100 unless told", "1000"),
+        parameter("after", "where a `next` link goes on", "E42"),
     ]
 }
