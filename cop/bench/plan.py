@@ -9,7 +9,7 @@ from math import cos, radians
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from cop.live.wire import PROTOCOL
+from cop.live.wire import PACKED_PROTOCOL, PROTOCOL
 from layers.model import BBox
 
 CITY: BBox = (-87.80, 41.774, -87.583, 41.965)
@@ -23,7 +23,7 @@ MOST_LIMIT = 50_000
 
 Form = Literal["json", "bin"]
 Look = Literal["city", "world", "mixed"]
-SUBPROTOCOLS: dict[Form, str] = {"json": PROTOCOL, "bin": f"{PROTOCOL}+bin"}
+SUBPROTOCOLS: dict[Form, str] = {"json": PROTOCOL, "bin": PACKED_PROTOCOL}
 
 
 class LoadFailed(Exception):
