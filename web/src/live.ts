@@ -113,6 +113,8 @@ export class Clock {
 
 export class Live {
   #socket: Socket | null = null;
+  /** The one that is to take over, and is not open yet. */
+  #next: Socket | null = null;
   #clock = new Clock();
   #holding = new Holding();
   #subscription: Subscription | null = null;
@@ -181,15 +183,18 @@ export class Live {
     return this.#asked;
   }
 
+  /** Opens a connection; in a planned restart the one that still serves does so until the new one is open. */
   #connect(): void {
     this.#cancelRetry();
-    this.#leave();
-    if (this.#planned) this.#moveOn();
     this.#update({ retryAt: null });
+    const beside = this.#planned && this.#opened;
+    if (!beside) this.#leave();
     const socket = this.world.open(this.url, PROTOCOLS);
     socket.binaryType = "arraybuffer";
-    this.#socket = socket;
+    if (beside) this.#next = socket;
+    else this.#socket = socket;
     socket.onopen = () => {
+      if (socket === this.#next) this.#takeNext();
       this.#opened = true;
       this.#unopened = 0;
       this.#planned = false;
@@ -199,31 +204,44 @@ export class Live {
       this.#ping();
     };
     socket.onmessage = (event) => this.#receive(event.data);
-    socket.onclose = ({ code }) => this.#closed(code);
+    socket.onclose = ({ code }) => (socket === this.#next ? this.#nextFailed() : this.#closed(code));
     this.#listen();
+  }
+
+  #takeNext(): void {
+    const next = this.#next;
+    this.#next = null;
+    this.#leave();
+    this.#socket = next;
+    this.#listen();
+  }
+
+  #nextFailed(): void {
+    this.#next = null;
+    this.#retryIn(backoffMs(++this.#attempt, this.world.random()));
   }
 
   /** Lets go of the socket without hearing its close: what comes after is no longer about this connection. */
   #leave(): void {
     this.#cancelPing();
     this.#cancelSilence();
-    const socket = this.#socket;
-    this.#socket = null;
+    const sockets = [this.#socket, this.#next];
+    this.#socket = this.#next = null;
     this.#opened = false;
-    if (!socket) return;
-    socket.onopen = socket.onmessage = socket.onclose = null;
-    socket.close();
+    for (const socket of sockets) {
+      if (!socket) continue;
+      socket.onopen = socket.onmessage = socket.onclose = null;
+      socket.close();
+    }
   }
 
   #closed(code: number): void {
     if (code === DRAINED) this.#planned = true;
-    // the server said when to come back, and this is the close that it announced
-    if (this.#link.retryAt !== null) {
-      this.#leave();
-      this.#moveOn();
-      return;
-    }
-    this.#lost();
+    if (this.#next) this.#takeNext();
+    else if (this.#link.retryAt !== null) this.#leave();
+    else return this.#lost();
+    // the close that was announced: another connection is under way, or its time has been told
+    this.#moveOn();
   }
 
   #lost(): void {

@@ -251,16 +251,39 @@ describe("a planned restart", () => {
     world.say({ type: "drain", retry_ms: 4000 });
   };
 
-  test("the connection serves on until the server said to come back", () => {
-    drained();
+  test("the old connection serves until the new one is open, and that one resumes", () => {
+    world.say(hello([layerInfo("a.units")]));
+    world.say(settled(whole));
+    world.say({ type: "drain", retry_ms: 4000 });
     world.pass(3999);
-    expect([world.sockets.length, link().state]).toEqual([1, "live"]);
+    expect(world.sockets).toHaveLength(1);
     world.pass(1);
-    expect([world.sockets.length, link().state]).toEqual([2, "moving"]);
+    const [old, next] = [world.sockets[0]!, world.sockets[1]!];
+    old.onmessage!({ data: frame({ "a.units": layer(5, 6) }) });
+    expect([old.closed, link().state]).toEqual([false, "live"]);
+    next.onopen!();
+    expect(old.closed).toBe(true);
+    expect(world.last("subscribe").since).toEqual({ "a.units": `${EPOCH}:6` });
+    world.pass(PLANNED_MS);
+    expect(link()).toMatchObject({ state: "live", retryAt: null });
+  });
+
+  test("a new connection that is refused leaves the old one alone, and is tried again", () => {
+    drained();
+    world.pass(4000);
+    world.close();
+    expect(link().state).toBe("live");
+    world.pass(1000);
+    expect(world.sockets.map(({ closed }) => closed)).toEqual([false, false, false]);
+  });
+
+  test("an old connection that closes while the new one opens is no alarm yet", () => {
+    drained();
+    world.pass(4000);
+    world.sockets[0]!.onclose!({ code: 1012 });
+    expect(link().state).toBe("moving");
     world.socket.onopen!();
     world.say(hello([]));
-    expect(link()).toMatchObject({ state: "live", retryAt: null });
-    world.pass(PLANNED_MS);
     expect(link().state).toBe("live");
   });
 
@@ -277,8 +300,7 @@ describe("a planned restart", () => {
 
   test("one that takes longer than three seconds is a lost connection", () => {
     drained();
-    world.pass(4000);
-    world.close();
+    world.close(1012);
     world.pass(PLANNED_MS - 1);
     expect(link().state).toBe("moving");
     world.pass(1);
