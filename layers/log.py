@@ -29,24 +29,30 @@ class Head(NamedTuple):
 
 
 class Heads(NamedTuple):
-    """Where every log ends, and the revision of the policy, in one read."""
+    """Where every log ends, when each feed was last heard, and the revision of the policy, in one read."""
 
     policy_revision: int
     layers: dict[LayerId, Head]
+    heard_at: dict[LayerId, datetime]
+    """For the layers that were ever heard of."""
+    now: datetime
+    """The database's clock, by which `heard_at` is."""
 
 
 async def read_heads(connection: AsyncConnection) -> Heads:
     """All heads at one moment. What a head names is committed and can be read with `read_after`."""
     rows = await (await driver(connection)).fetch(
         """
-        SELECT policy.revision AS policy_revision, layer.id, layer.epoch, layer.revision
+        SELECT policy.revision AS policy_revision, clock_timestamp() AS now,
+               layer.id, layer.epoch, layer.revision, layer.heard_at
         FROM policy LEFT JOIN layer ON true
         """
     )
     layers = {
         LayerId(row["id"]): Head(row["epoch"], row["revision"]) for row in rows if row["id"] is not None
     }
-    return Heads(rows[0]["policy_revision"], layers)
+    heard_at = {LayerId(row["id"]): row["heard_at"] for row in rows if row["heard_at"] is not None}
+    return Heads(rows[0]["policy_revision"], layers, heard_at, rows[0]["now"])
 
 
 async def read_after(

@@ -61,7 +61,8 @@ class Follow:
     def start(self, picture: LayerPicture, sight: Sight, now: int) -> None:
         """Begin: from the cursor where that can be done without a gap, or else from nothing."""
         since = self.since
-        if since is not None and since.epoch == picture.epoch and since.revision > 0:
+        # Revision 0 of a layer that has had changes: the viewer holds none of it, a part, or sums.
+        if since is not None and since.epoch == picture.epoch and (since.revision or not picture.revision):
             if since.revision > picture.revision and now - self.asked_ms < AHEAD_MS:
                 return  # It comes from a process that was faster: let this one catch up.
             if self._resume(picture, sight, since.revision):

@@ -14,6 +14,7 @@ from time import monotonic
 
 from cop.live.hub import Hub
 from cop.live.picture import LayerPicture
+from cop.live.wire import milliseconds
 from layers.credentials import still_valid
 from layers.database import Database
 from layers.directory import read_directory
@@ -32,6 +33,8 @@ PACE_S = 0.05
 """Rounds of reading are at least so far apart: several rings within a tick cost one round."""
 SUMMABLE = frozenset({"units", "assets"})
 """The kinds of which a viewer may be told sums; an incident or a closure is always told."""
+FALLING_SILENT = frozenset({"units", "incidents"})
+"""The kinds whose feed is missed when it is silent; a hospital or a closure is not reported all the time."""
 TILED_PACE_S = 1.0
 """A tiled layer's viewers fetch its tiles again at most this often."""
 CONNECTED_S = 5.0
@@ -51,6 +54,8 @@ class Pump:
         self._poll_s = poll_s
         self._bell = Doorbell(url)
         self._read_at: float | None = None
+        self._read_ms = 0
+        """The same moment on the clock of the hub."""
         self._tiled_at = 0.0
         self._running = False
         self._trouble: dict[str, str] = {}
@@ -92,6 +97,8 @@ class Pump:
         while True:
             try:
                 self._hub.tick()
+                if self._read_at is not None:
+                    self._hub.miss(None if self.connected else self._read_ms)
             except Exception:
                 log.exception("A tick of the live stream failed; the next one goes on.")
             # Ticks keep their beat; after a pause (a suspended machine) they do not catch up.
@@ -148,7 +155,8 @@ class Pump:
         if lost:
             await self._load(lost)
         self._bump_tiled(heads)
-        self._read_at = monotonic()
+        self._hear(heads)
+        self._read_at, self._read_ms = monotonic(), self._hub.clock()
 
     async def _follow_policy(self, heads: Heads) -> None:
         """Put the policy in force that *heads* were read with, or a newer one; cut off ended credentials."""
@@ -214,6 +222,20 @@ class Pump:
             await asyncio.sleep(0)
         picture.remember(floor, departures)
         return picture
+
+    def _hear(self, heads: Heads) -> None:
+        """Tell the hub which feeds have been silent for longer than their layers allow."""
+        assert self._hub.directory is not None
+        layers = self._hub.directory.layers
+        self._hub.hear(
+            {
+                layer: milliseconds(heard_at)
+                for layer, heard_at in heads.heard_at.items()
+                if layer in layers
+                and layers[layer].kind in FALLING_SILENT
+                and (heads.now - heard_at).total_seconds() > layers[layer].rules.stale_after_s
+            }
+        )
 
     def _bump_tiled(self, heads: Heads) -> None:
         if monotonic() - self._tiled_at < TILED_PACE_S:

@@ -101,6 +101,8 @@ class Session:
         self._sending_since: int | None = None
         self._sending_frame = False
         self._frame_at = 0
+        self._whole_again = False
+        """Owed the word that nothing is missing any more, after the frames that make it so."""
         self._leave_ms: int | None = None
         """When the socket is to be closed, if its viewer has not left by then."""
 
@@ -181,8 +183,10 @@ class Session:
             self._notify(f"stale {name}", wire.stale(name, since_ms))
 
     def tell_missing(self, since_ms: int | None) -> None:
-        """What changed since then may be missing; None: no more."""
-        self._notify("missing", wire.missing(since_ms))
+        """What changed since then may be missing; None: the picture is whole, as the viewer is told once it has it."""
+        self._whole_again = since_ms is None
+        if since_ms is not None:
+            self._notify("missing", wire.missing(since_ms))
 
     def dismiss(self, retry_ms: int, leave_ms: int) -> None:
         """Tell the viewer to come back after *retry_ms*; close the socket at *leave_ms* if it has not left."""
@@ -208,12 +212,7 @@ class Session:
 
         *hurried* puts off what costs more than the news: whole layers, and what is owed from before.
         """
-        if self.expires_ms is not None and self.expires_ms <= now:
-            self.close(*CREDENTIAL_ENDED)
-        if self._sending_since is not None and now - self._sending_since > SEND_DEADLINE_MS:
-            self.close(*TOO_SLOW)
-        if self._leave_ms is not None and self._leave_ms <= now:
-            self.close(*DRAINED)
+        self._end_in_time(now)
         self._judge_claims()
         if self.closing is not None:
             return
@@ -230,6 +229,17 @@ class Session:
             news = {layer: each for layer, each in news.items() if layer not in started}
         if ready:
             self._compose(news, now)
+        if self._whole_again and self._frame is None and not self._is_behind():
+            self._whole_again = False
+            self._notify("missing", wire.missing(None))
+
+    def _end_in_time(self, now: int) -> None:
+        if self.expires_ms is not None and self.expires_ms <= now:
+            self.close(*CREDENTIAL_ENDED)
+        if self._sending_since is not None and now - self._sending_since > SEND_DEADLINE_MS:
+            self.close(*TOO_SLOW)
+        if self._leave_ms is not None and self._leave_ms <= now:
+            self.close(*DRAINED)
 
     def _is_behind(self) -> bool:
         return any(
