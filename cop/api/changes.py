@@ -54,9 +54,9 @@ async def get_changes(layer: str, request: Request) -> Response:
     hub: Hub = request.app.state.hub
     seen = await layer_of(hub, entry, layer)
     if wants_events(request):
-        return event_stream(request, entry, asked, since)
+        return await event_stream(request, entry, asked, since)
     with contextlib.ExitStack() as held:
-        session = join(hub, entry, asked, since)
+        session = await join(hub, entry, asked, since)
         held.callback(hub.leave, session)
         poll = Poll(session, seen, Told(since), request.headers.get("if-none-match", ""))
         if not await unless_gone(request, poll.listen(wait_s)):

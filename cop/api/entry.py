@@ -51,21 +51,25 @@ async def _standing(database: Database, secret: str) -> Standing:
 
 
 async def layer_of(hub: Hub, entry: Pass, name: str) -> Layer:
-    """The layer of that name if the stream shows it to whoever comes with *entry*. Raises `NotFound`.
-
-    The stream's policy may be some milliseconds behind the one that the credential was judged by: it is waited
-    for, so that who has just made a layer finds it.
-    """
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(POLICY_DEADLINE_S):
-            while hub.policy_revision is None or hub.policy_revision < entry.policy_revision:  # noqa: ASYNC110 - the hub has no tasks to wake
-                await asyncio.sleep(0.02)
-    if hub.directory is None:
-        raise Unavailable("The live picture has not been read yet; ask again.", code="live.starting")
+    """The layer of that name if the stream shows it to whoever comes with *entry*. Raises `NotFound`."""
+    await _policy(hub, entry)
     for layer in hub.visible_to(entry.viewer):
         if layer.name == name:
             return layer
     raise missing(entry.viewer, name)
+
+
+async def _policy(hub: Hub, entry: Pass) -> None:
+    """Wait until the stream's policy is no older than the one that the credential was judged by.
+
+    It is behind by milliseconds; who has just made a layer is to find it.
+    """
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(POLICY_DEADLINE_S):
+            while hub.policy_revision is None or hub.policy_revision < entry.policy_revision:  # noqa: ASYNC110 - a hub has no tasks to wake
+                await asyncio.sleep(0.02)
+    if hub.directory is None:
+        raise Unavailable("The live picture has not been read yet; ask again.", code="live.starting")
 
 
 def missing(viewer: Viewer, name: str) -> NotFound:
@@ -88,13 +92,14 @@ def narrowing_of(query: QueryParams) -> JsonObject:
     return narrowing
 
 
-def join(hub: Hub, entry: Pass, asked: JsonObject, since: Mapping[str, str]) -> Session:
+async def join(hub: Hub, entry: Pass, asked: JsonObject, since: Mapping[str, str]) -> Session:
     """A session for one view that no client turns. Raises `Invalid` (`query.*`), or `Unavailable` without a place."""
     text = subscription(asked, since)
     try:
         wire.read_message(text)
     except Invalid as fault:
         raise Invalid(fault.detail, code=fault.code.replace("live.", "query.", 1)) from None
+    await _policy(hub, entry)
     session = hub.join(entry)
     session.receive(text)
     return session

@@ -53,7 +53,7 @@ async def get_events(request: Request) -> Response:
         asked["operation"] = query["operation"]
     if "layers" in query:
         asked["layers"] = query["layers"].split(",")
-    return event_stream(request, await pass_of(request), asked, {})
+    return await event_stream(request, await pass_of(request), asked, {})
 
 
 def wants_events(request: Request) -> bool:
@@ -61,13 +61,15 @@ def wants_events(request: Request) -> bool:
     return EVENTS in request.headers.get("accept", "")
 
 
-def event_stream(request: Request, entry: Pass, asked: JsonObject, since: Mapping[str, str]) -> Response:
+async def event_stream(
+    request: Request, entry: Pass, asked: JsonObject, since: Mapping[str, str]
+) -> Response:
     """The stream of what is *asked* for, from where the client left it, or from *since*."""
     hub: Hub = request.app.state.hub
     mark = hashlib.sha256(orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)).hexdigest()[:8]
     since = cursors_of(request.headers.get("last-event-id", ""), mark) or since
     with contextlib.ExitStack() as held:
-        session = join(hub, entry, asked, since)
+        session = await join(hub, entry, asked, since)
         held.callback(hub.leave, session)
         return EventStream(session, Told(since), mark, held.pop_all())
 
@@ -136,7 +138,8 @@ class EventStream(Response):
         async def pass_on(text: str) -> None:
             message: JsonObject = orjson.loads(text)
             told = self._told.after(message)
-            await put(event(message, text, event_id(self._mark, told.cursors) if told.cursors else ""))
+            moved = told is not self._told
+            await put(event(message, text, event_id(self._mark, told.cursors) if moved else ""))
             self._told = told  # Not before: what was taken back has not been told.
 
         async def beat() -> None:
