@@ -161,9 +161,10 @@ async def run(
     async with crews(plan) as all_crews, sampled(usage) as samples:
         say(f"{plan.units:,} units report for the first time …")
         await publishing.once()
+        say(f"{plan.viewers:,} viewers arrive …")
+        # While nothing moves: how it is to arrive under the load, all at once, is what coming back measures.
+        arrival_s = await all_crews.arrive()
         async with reporting(publishing):
-            say(f"{plan.viewers:,} viewers arrive …")
-            arrival_s = await all_crews.arrive()
             await asyncio.sleep(plan.warm_s)
             say(f"Measuring for {plan.seconds:g} s …")
             before, accepted, own = await all_crews.count(), publishing.accepted, time.process_time()
