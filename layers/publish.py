@@ -203,7 +203,7 @@ class Publisher:
         try:
             async with self._database.connect() as connection:
                 await log.ring(connection)
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
             pass  # The poll of every reader finds the change within its second.
 
 

@@ -22,7 +22,14 @@ from layers.database import Database
 from layers.errors import Invalid, NotFound, Unavailable
 from layers.model import PUBLIC, JsonObject, Layer, Viewer
 
-OUT_OF_REACH = (TimeoutError, OSError, SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError)
+OUT_OF_REACH = (
+    TimeoutError,
+    OSError,
+    SQLAlchemyError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+)
 POLICY_DEADLINE_S = 2.0
 
 

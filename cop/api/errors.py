@@ -45,6 +45,7 @@ DATABASE_ERRORS = (
     DBAPIError,
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # What it makes of a server that is killed in the middle of a COMMIT.
 )
 
 
