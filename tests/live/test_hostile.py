@@ -197,15 +197,18 @@ def host(keys: tuple[str, Keys]) -> Iterator[Host]:
     port = free_port()
     environment = os.environ | {"COP_DATABASE_URL": keys[0], "COP_LOG_LEVEL": "warning", "COP_DRAIN_S": "0"}
     command = [sys.executable, "-m", "cop", "serve", "--port", str(port)]
-    with subprocess.Popen(command, env=environment) as process:
+    process = subprocess.Popen(command, env=environment)
+    try:
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline and process.poll() is None:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(httpx.TransportError):
                 if httpx.get(f"http://127.0.0.1:{port}/readyz", trust_env=False).status_code == 200:
                     break
             time.sleep(0.1)
         yield Host(process.pid, port, keys[1])
+    finally:
         process.terminate()
+        process.wait(30)
 
 
 @contextlib.contextmanager
@@ -246,7 +249,8 @@ async def test_a_head_that_has_no_end_is_refused_and_not_kept(host: Host):
 async def test_heads_that_come_a_byte_at_a_time_do_not_pile_up(host: Host):
     async with AsyncExitStack() as stack:
         peers = [await stack.enter_async_context(host.peer()) for _ in range(200)]
-        assert host.connections() >= 200
+        while host.connections() < 200:  # noqa: ASYNC110 - accepting them tells nobody
+            await asyncio.sleep(0.05)
         began = time.monotonic()
         for byte in upgrade():
             await asyncio.gather(*(peer.say(bytes([byte])) for peer in peers))
