@@ -18,7 +18,13 @@ from http import HTTPStatus
 import httpx
 import orjson
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+from websockets.exceptions import (
+    ConnectionClosed,
+    InvalidHandshake,
+    InvalidMessage,
+    InvalidStatus,
+    InvalidURI,
+)
 from websockets.typing import Subprotocol
 
 from cop.client import AGAIN, ProblemError, pause_s, problem_of, retry_after_s
@@ -145,14 +151,15 @@ class Watch:
                 answer.status_code, headers=list(answer.headers.raw_items()), content=bytes(answer.body)
             )
             if told.status_code in AGAIN or told.is_server_error:
-                wait_s = retry_after_s(told) or None
-                raise _Lost(f"{self._address} answers {told.status_code}", wait_s) from refusal
+                after_s = retry_after_s(told)
+                why = f"{self._address} answers {told.status_code}"
+                raise _Lost(why, after_s + pause_s(1) if after_s else None) from refusal
             raise problem_of(told) from refusal
-        except InvalidHandshake as error:
-            raise ProblemError(0, "client.no_stream", f"{self._address}: {error}") from error
-        except (OSError, TimeoutError, EOFError) as error:
+        except (OSError, TimeoutError, EOFError, InvalidMessage) as error:  # the last: cut off in the middle
             why = f"{self._address} does not answer: {str(error) or type(error).__name__}"
             raise _Lost(why) from error
+        except (InvalidHandshake, InvalidURI) as error:
+            raise ProblemError(0, "client.no_stream", f"{self._address}: {error}") from error
 
     async def _subscribe(self, socket: ClientConnection) -> None:
         try:

@@ -115,6 +115,10 @@ async def test_a_key_that_is_revoked_ends_the_watch(server, town):
     assert follower.watch.link.state == "closed"
 
 
+async def test_an_address_that_is_none_is_said_to_be_none():
+    assert (await refusal("ftp://example.org")).code == "client.no_stream"
+
+
 async def test_a_service_that_is_not_there_is_given_up_after_the_patience():
     problem = await refusal("http://127.0.0.1:9")
     assert problem.code == "client.no_answer"
@@ -270,6 +274,18 @@ async def test_a_service_that_is_full_is_asked_again():
 async def resumed_from_nothing(socket: ServerConnection, subscription: dict[str, Any]) -> None:
     await snapshot(socket, subscription)
     await socket.wait_closed()
+
+
+async def test_a_service_that_dies_while_it_answers_is_asked_again():
+    async def cut(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    dying = await asyncio.start_server(cut, "127.0.0.1", 0)
+    host, port = dying.sockets[0].getsockname()
+    problem = await refusal(f"http://{host}:{port}")
+    dying.close()
+    await dying.wait_closed()
+    assert problem.code == "client.no_answer"
 
 
 @pytest.mark.parametrize("status", [HTTPStatus.FORBIDDEN, HTTPStatus.TEMPORARY_REDIRECT])
