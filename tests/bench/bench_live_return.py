@@ -14,6 +14,7 @@ from sqlalchemy import text as sql
 from cop.bench.crew import Crews, crews
 from cop.bench.publishing import Publishing
 from cop.bench.run import fleet_of, reporting, verdict_of
+from cop.bench.usage import Usage
 from layers.database import Database
 from tests.bench import Bench, Figure, percentiles
 from tests.bench.live_scene import Scene, scene
@@ -41,7 +42,7 @@ async def bench_live_return_2000(bench: Bench) -> AsyncIterator[Figure]:
 async def _return(bench: Bench, served: Scene, viewers: int, *, within_s: float) -> AsyncIterator[Figure]:
     plan = served.plan(viewers=viewers, units=UNITS, public=True)
     publishing = Publishing(plan.address, plan.key, plan.layer, fleet_of(plan), every_s=plan.every_s)
-    name = f"live_return_{viewers}"
+    name, usage = f"live_return_{viewers}", Usage(served.service.pid)
     async with crews(plan) as all_crews:
         await publishing.once()
         async with reporting(publishing):
@@ -50,13 +51,17 @@ async def _return(bench: Bench, served: Scene, viewers: int, *, within_s: float)
             await asyncio.sleep(3.0)
             with_cursor = sum(await all_crews.all("leave"))
             await asyncio.sleep(AWAY_S)
+            before, count = usage.read(), await all_crews.count()
             taken = await all_crews.arrive(at_once=True)
+            after, count = usage.read(), await all_crews.count() - count
         await all_crews.all("settle")
         verdict = await verdict_of(plan, publishing, all_crews, 0, 0)
         quiet_a_second, asked = await _asked_by_those_who_return(served.database, all_crews)
     for figure in percentiles(name, taken, "s"):
         yield figure
     yield Figure(f"{name}_all", max(taken), "s", "lower", within_s)
+    yield Figure(f"{name}_service_cpu", after.cpu_s - before.cpu_s, "s", "lower")
+    yield Figure(f"{name}_generator_cpu", count.cpu_s, "s", "lower")
     yield Figure(f"{name}_with_cursor", with_cursor, "viewers", "higher", viewers)
     yield Figure(f"{name}_lost", verdict.lost, "rows", "lower", 0)
     yield Figure(f"{name}_gaps", verdict.gaps, "gaps", "lower", 0)
