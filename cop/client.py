@@ -245,7 +245,8 @@ class Client:
         """Follow *layers* as they change: `async for change in client.watch("cfd.units"): …`, without end.
 
         Without *layers*, all of *operation*, or all that this client may see; only what is in *view* (west
-        south east north), and where *where* holds (`kind`, `agency`, `status`: lists of what is let through).
+        south east north) and a little around it, and where *where* holds (`kind`, `agency`, `status`: lists of
+        what is let through).
         First comes what is there, then a `current` change, then each change as it happens; after a lost
         connection exactly what was missed. See `cop.watching.changes` for what a change says.
         """

@@ -60,8 +60,9 @@ back. A cursor of revision 0 means that nothing whole is held.
 {FRAME_CHARACTERS} characters and the rest follows in the next; a frame that is not taken for
 {SEND_DEADLINE_MS / 1000:g} s ends the connection; {MAX_SESSIONS} connections a process, half of them for the public.
 
-**Over plain HTTP** the same changes come from `GET /collections/{{layer}}/changes`, as a long poll or as server-sent
-events; see the OpenAPI document at `/api`. From Python: `Client.watch`. On a terminal: `cop watch`.
+**Over plain HTTP** the same messages come from `GET /collections/{{layer}}/changes`, as a long poll or as server-sent
+events, and from `GET /live/events` for several layers; see the OpenAPI document at `/api`. From Python:
+`Client.watch`. On a terminal: `cop watch`.
 """
 
 PACKED_LAYOUT = f"""\

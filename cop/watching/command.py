@@ -34,7 +34,9 @@ def watch(
     key: Annotated[str | None, typer.Option(envvar="COP_KEY", help="A key with the scope view.")] = None,
     url: Annotated[str, typer.Option(envvar="COP_URL", help="The service.")] = "http://127.0.0.1:8600",
     operation: Annotated[str | None, typer.Option(help="Only what this operation draws.")] = None,
-    bbox: Annotated[str | None, typer.Option(help="west,south,east,north: only what is within.")] = None,
+    bbox: Annotated[
+        str | None, typer.Option(help="west,south,east,north: only what is there, or near.")
+    ] = None,
     status: Annotated[
         list[str] | None, typer.Option(help="Only features of this status. Repeatable.")
     ] = None,
