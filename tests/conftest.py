@@ -149,9 +149,9 @@ class Serving:
 
 
 @asynccontextmanager
-async def serving(app: Any) -> AsyncIterator[Serving]:
-    """Serve *app* on an ephemeral loopback port in this event loop, from start-up to shutdown."""
-    listener = socket.create_server(("127.0.0.1", 0))
+async def serving(app: Any, listener: socket.socket | None = None) -> AsyncIterator[Serving]:
+    """Serve *app* on *listener*, or on an ephemeral loopback port, in this event loop, from start-up to shutdown."""
+    listener = listener or socket.create_server(("127.0.0.1", 0))
     host = f"127.0.0.1:{listener.getsockname()[1]}"
     config = uvicorn.Config(app, log_config=None, lifespan="on", **OPTIONS | {"timeout_graceful_shutdown": 2})
     server = _Uvicorn(config)

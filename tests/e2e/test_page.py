@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import re
+import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -14,7 +16,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, Page, WebSocket, expect
 
 import web
 from cop.app import create_app
@@ -84,13 +86,24 @@ class Complaints:
 
 @asynccontextmanager
 async def opened(
-    browser: Browser, url: str, *, fragment: str = "", expected: tuple[str, ...] = (), **context: Any
+    browser: Browser,
+    url: str,
+    *,
+    fragment: str = "",
+    expected: tuple[str, ...] = (),
+    frames: list[str | bytes] | None = None,
+    **context: Any,
 ) -> AsyncIterator[Page]:
-    """The page at *url*, which may be a ticket's; afterwards, there must have been nothing to complain of."""
+    """The page at *url*, which may be a ticket's; afterwards, there must have been nothing to complain of.
+
+    What its websocket receives is noted in *frames*.
+    """
     page = await browser.new_page(viewport={"width": 1400, "height": 850}, **context)
     page.set_default_timeout(30_000)
     complaints = Complaints(page, urlsplit(url).netloc)
     complaints.expected = expected
+    if frames is not None:
+        page.on("websocket", lambda socket: _note(socket, frames))
     if "?ticket=" in url:
         await page.context.request.get(url)
         url = url.partition("/enter")[0] + "/"
@@ -98,6 +111,14 @@ async def opened(
     yield page
     await page.close()
     assert complaints.found == []
+
+
+def _note(websocket: WebSocket, frames: list[str | bytes]) -> None:
+    # Playwright wants a function of Python's own, which `append` is not.
+    def note(frame: str | bytes) -> None:
+        frames.append(frame)
+
+    websocket.on("framereceived", note)
 
 
 async def ok(answer: Awaitable[httpx.Response]) -> httpx.Response:
@@ -155,6 +176,17 @@ async def until_drawn(page: Page, color: str, *, drawn: bool = True) -> None:
         if (await pixels_of(page, color, **spot) > 20) is drawn:
             return
     pytest.fail(f"{color} is {'not' if drawn else 'still'} drawn in the middle of the map")
+
+
+async def until_hovered(page: Page, told: str) -> None:
+    """Wait until the map says *told* of what is drawn in its middle."""
+    spot = await middle(page)
+    for n in range(100):
+        await page.mouse.move(spot["x"] + n % 2, spot["y"])
+        if await page.locator(".hover").get_by_text(told).count():
+            return
+        await page.wait_for_timeout(200)
+    pytest.fail(f"nothing in the middle of the map says {told!r}")
 
 
 # Denials
@@ -364,6 +396,132 @@ async def test_a_lost_connection_is_never_shown_as_live(
         await expect(page.locator(".link.lost")).to_be_visible()
         await expect(page.locator(".spoken")).to_contain_text("Connection lost")
         await page.screenshot(path=ARTEFACTS / "not-live.png")
+
+
+async def test_a_feed_that_falls_silent_is_told_until_it_is_heard_again(
+    fire: httpx.AsyncClient, browser: Browser
+) -> None:
+    await layer(fire, "cfd.units", title="Engines", stale_after_s=2)
+    await push(fire, "cfd.units", point("E42", *LOOP))
+    url = await ticket(fire)
+    async with opened(browser, url) as page:
+        notice = page.get_by_role("status", name="Silent feeds")
+        await expect(notice).to_contain_text(re.compile(r"CFD, Engines: silent since \d\d:\d\d"))
+        await expect(page.locator(".layers")).to_contain_text("silent since")
+        await page.screenshot(path=ARTEFACTS / "silent.png")
+        for _ in range(8):  # Once might be too short a while to see it gone.
+            await push(fire, "cfd.units", point("E42", *LOOP))
+            if not await notice.count():
+                break
+            await page.wait_for_timeout(500)
+        await expect(notice).to_have_count(0)
+
+
+async def test_a_planned_restart_hands_viewers_over_without_an_alarm(
+    settings: Settings, key: Make, browser: Browser
+) -> None:
+    secret = await key("cfd", "publish", "view", "admin", host=True)
+    headers = {"Authorization": f"Bearer {secret}"}
+    listener = socket.create_server(("127.0.0.1", 0))
+    brief = settings.model_copy(update={"drain_s": 1.0})
+    leaving = serving(create_app(brief), listener.dup())
+    first = await leaving.__aenter__()
+    async with httpx.AsyncClient(base_url=first.url, headers=headers) as fire:
+        await layer(fire, "cfd.units")
+        await push(fire, "cfd.units", point("E42", *LOOP, callsign="E42"))
+        url = await ticket(fire)
+    async with opened(browser, url, fragment="sel=cfd.units/E42", expected=("WebSocket connection",)) as page:
+        await expect(page.get_by_role("heading", name="E42")).to_be_visible()
+        await page.evaluate(WATCH_ALARMS)
+        async with serving(create_app(brief), listener) as second:
+            first.app.state.drain.begin()
+            await asyncio.sleep(brief.drain_s)
+            await leaving.__aexit__(None, None, None)
+            async with httpx.AsyncClient(base_url=second.url, headers=headers) as fire:
+                await push(fire, "cfd.units", point("E42", *LOOP, callsign="E42", status="on_scene"))
+            await expect(page.locator(".card")).to_contain_text("on scene")
+            await expect(page.locator(".link.live")).to_be_visible()
+            assert await page.evaluate("window.alarms") == []
+
+
+WATCH_ALARMS = """() => {
+  window.alarms = [];
+  new MutationObserver(() => {
+    for (const each of document.querySelectorAll("[role=alert]")) window.alarms.push(each.textContent);
+  }).observe(document.body, { childList: true, subtree: true });
+}"""
+
+
+# Much at once
+
+
+async def test_moves_come_packed(fire: httpx.AsyncClient, browser: Browser) -> None:
+    await layer(fire, "cfd.units")
+    await push(fire, "cfd.units", point("E42", *LOOP))
+    url = await ticket(fire)
+    lng, lat = LOOP
+    frames: list[str | bytes] = []
+    async with opened(browser, url, fragment="sel=cfd.units/E42", frames=frames) as page:
+        await expect(page.locator(".page[data-protocol='cop.live.v1+bin']")).to_be_visible()
+        await expect(page.locator(".card")).to_contain_text(f"{lat:.5f}, {lng:.5f}")
+        await push(fire, "cfd.units", point("E42", lng + 0.01, lat))
+        await expect(page.locator(".card")).to_contain_text(f"{lat:.5f}, {lng + 0.01:.5f}")
+        assert [frame for frame in frames if isinstance(frame, bytes)]
+
+
+async def test_a_large_layer_comes_summed_and_apart_where_one_zooms_in(
+    fire: httpx.AsyncClient, browser: Browser
+) -> None:
+    await layer(fire, "cfd.units", title="Engines")
+    crowd = [point(f"E{n}", LOOP[0] + n % 8 / 100, LOOP[1] + n // 8 / 100) for n in range(60)]
+    await push(fire, "cfd.units", *crowd)
+    url = await ticket(fire)
+    async with opened(browser, url, fragment=at(*LOOP, 9) + "&limit=20&table") as page:
+        panel = page.locator(".layers")
+        await expect(panel).to_contain_text("summed")
+        await expect(panel).to_contain_text("60")
+        await expect(page.locator(".reports")).to_contain_text("60 units, summed")
+        await expect(page.locator(".units")).to_contain_text("Engines (60)")
+        await until_hovered(page, "60 here")
+        await page.mouse.click(**(await middle(page)))
+        await page.wait_for_function("() => Number(location.hash.match(/,([0-9.]+)(&|$)/)[1]) > 10")
+        await page.evaluate(f"location.hash = '{at(*LOOP, 16)}&limit=20&table'")
+        await expect(panel).not_to_contain_text("summed")
+        await expect(page.get_by_role("row", name="E0")).to_be_visible()
+
+
+async def test_distress_among_many_is_still_shouted(fire: httpx.AsyncClient, browser: Browser) -> None:
+    await scene(fire)
+    for theme in ("light", "dark"):
+        url = await ticket(fire)
+        async with opened(browser, url, fragment=f"theme={theme}&limit=100") as page:
+            await expect(page.get_by_role("heading", name="Distress (1)")).to_be_visible()
+            await expect(page.locator("section.distress")).to_contain_text(
+                re.compile(r"(Among \d+ units|One unit)")
+            )
+            await expect(page.locator(".spoken")).to_contain_text("Distress:")
+            await page.screenshot(path=ARTEFACTS / f"summed-{theme}.png")
+
+
+async def test_only_what_has_a_chosen_status_is_asked_for(fire: httpx.AsyncClient, browser: Browser) -> None:
+    await layer(fire, "cfd.units")
+    statuses = {"E1": "available", "E2": "on_scene", "E3": None}
+    await push(
+        fire,
+        "cfd.units",
+        *(point(id, *LOOP, **({"status": each} if each else {})) for id, each in statuses.items()),
+    )
+    url = await ticket(fire)
+    async with opened(browser, url, fragment=at(*LOOP, 14) + "&table") as page:
+        await expect(page.get_by_role("heading", name="3 units in view")).to_be_visible()
+        await page.get_by_text("Only these statuses").click()
+        await page.get_by_role("button", name="on scene").click()
+        await expect(page.get_by_role("heading", name="1 unit in view")).to_be_visible()
+        await page.get_by_role("button", name="no status").click()
+        await expect(page.get_by_role("heading", name="2 units in view")).to_be_visible()
+        assert "status=on_scene,-" in page.url
+        await page.get_by_role("button", name="Show all").click()
+        await expect(page.get_by_role("heading", name="3 units in view")).to_be_visible()
 
 
 # Gaps

@@ -425,6 +425,8 @@ export class PictureMap {
       this.map.getCanvas().style.cursor = cell ? "zoom-in" : over ? "pointer" : "";
       this.handlers.onHover(over, event.point.x, event.point.y);
     });
+    // what was under the pointer is elsewhere now
+    this.map.on("zoomstart", () => this.handlers.onHover(null, 0, 0));
     this.map.on("mouseout", () => this.handlers.onHover(null, 0, 0));
     this.map.on("zoom", () => this.#resize());
     this.map.on("moveend", (event) => {

@@ -4,7 +4,7 @@ import { useState } from "preact/hooks";
 import { age, words } from "../format.ts";
 import { isSame } from "../map/symbol-pool.ts";
 import type { Page } from "../page.ts";
-import { type Row, unitsInView } from "../summary.ts";
+import { type LayerSummary, type Row, unitsInView } from "../summary.ts";
 
 /** More rows than this help nobody, and cost the browser a layout a second. */
 const MOST_ROWS = 300;
@@ -26,6 +26,7 @@ export function UnitTable({ page }: { page: Page }) {
   if (!table || !bounds) return null;
   const rows = unitsInView(page.state.peek(), page.off.value, bounds, page.now.value);
   rows.sort((a, b) => compare(a[by], b[by]) * (down ? -1 : 1) || compare(a.name, b.name));
+  const summed = page.summed.value.filter(({ info }) => info.kind === "units");
   const sort = (column: Column) => {
     setDown(by === column ? !down : false);
     setBy(column);
@@ -33,11 +34,13 @@ export function UnitTable({ page }: { page: Page }) {
   return (
     <section class="panel units" aria-labelledby="units-title">
       <div class="title">
-        <h2 id="units-title">{rows.length} units in view</h2>
+        <h2 id="units-title">
+          {rows.length === 1 ? "1 unit" : `${rows.length} units`} {summed.length > 0 ? "listed" : "in view"}
+        </h2>
         {rows.length > MOST_ROWS && <span>the first {MOST_ROWS} are listed; zoom in for the rest</span>}
         <button onClick={() => page.toggle("table")}>Close</button>
       </div>
-      <Summed page={page} />
+      <Summed layers={summed} />
       <div class="scroll">
         <table>
           <thead>
@@ -82,8 +85,7 @@ export function UnitTable({ page }: { page: Page }) {
 }
 
 /** What the map shows as hexes cannot be listed: it says so, with what is known. */
-function Summed({ page }: { page: Page }) {
-  const layers = page.summed.value.filter(({ info }) => info.kind === "units");
+function Summed({ layers }: { layers: LayerSummary[] }) {
   if (layers.length === 0) return null;
   return (
     <p class="summed">
