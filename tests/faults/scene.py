@@ -37,6 +37,8 @@ RATE = int(os.environ.get("COP_FAULT_RATE", "3000"))
 """Features a second that a publisher is to push; 10,000 is what the product promises, on a machine of its own."""
 VIEWERS = int(os.environ.get("COP_FAULT_VIEWERS", "4"))
 BATCH = 500
+MOST_OF_ONE = 4_000
+"""Features a second that one publisher can hope to push."""
 READY_WITHIN_S = 60.0
 LAYER = "cfd.units"
 
@@ -124,13 +126,19 @@ class Scene:
 
     def publish(self, prefix: str = "u", *, rate: int = RATE, clock_s: int = 0) -> Child:
         """A publisher of its own units, as many as report once a second at that rate."""
-        units = max(rate, BATCH)
+        units = -(-rate // BATCH) * BATCH
         pace = {"rate": rate, "batch": BATCH, "clock_ms": clock_s * 1000}
         child = self.publishers[prefix] = self.start(
             "publisher", url=self.url, prefix=prefix, units=units, **pace
         )
         child.units = units
         return child
+
+    def load(self) -> None:
+        """As many publishers as it takes to push `RATE`; one waits for each answer before it goes on."""
+        publishers = -(-RATE // MOST_OF_ONE)
+        for number in range(publishers):
+            self.publish(f"{'abcdefgh'[number]}", rate=RATE // publishers)
 
     def watch(self, viewers: int = VIEWERS) -> Child:
         """A process with that many viewers of the layer."""
@@ -147,8 +155,12 @@ class Scene:
 
     def workers(self) -> list[psutil.Process]:
         """The processes that serve."""
-        children = psutil.Process(self.service.pid).children()
-        return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+        found = []
+        for child in psutil.Process(self.service.pid).children():
+            with suppress(psutil.NoSuchProcess):  # A zombie has no command line either.
+                if "spawn_main" in " ".join(child.cmdline()):
+                    found.append(child)
+        return found
 
     def log(self) -> str:
         """The last that the service has said."""
@@ -169,7 +181,8 @@ class Scene:
             await asyncio.sleep(0.05)
 
     async def under_way(self) -> None:
-        """Everybody holds the picture of the last second."""
+        """Something was pushed for three seconds, and everybody holds the picture of the last second."""
+        await self.until("three seconds of pushing", lambda: self._pushed_for_s() > 3)
         await self.until("a picture on every screen", lambda: self._all_newer_than(time.time() - 1))
 
     async def recovered(self, *, within_s: float = 30.0) -> float:
@@ -206,6 +219,7 @@ class Scene:
             if child.process.poll() is None:
                 await asyncio.to_thread(child.release)
         acks = self.acknowledged()
+        await self.db.dispose()  # Its server may have been killed.
         await self._same_picture()
         await self._gapless()
         await self._in_the_log(acks)
@@ -223,10 +237,14 @@ class Scene:
             "slowest push ms": max(ack.took_ms for ack in acks),
         }
 
-    def rate(self) -> float:
-        """Features a second that were acknowledged over the last three seconds."""
-        acks = [ack for ack in self.acknowledged() if ack.observed_ms > (time.time() - 3) * 1000]
-        return sum(len(ack.ids) for ack in acks) / 3
+    def rate(self, over_s: float = 3.0) -> float:
+        """Features a second that were acknowledged lately."""
+        acks = [ack for ack in self.acknowledged() if ack.observed_ms > (time.time() - over_s) * 1000]
+        return sum(len(ack.ids) for ack in acks) / over_s
+
+    def _pushed_for_s(self) -> float:
+        moments = [ack.observed_ms for ack in self.acknowledged()]
+        return (max(moments) - min(moments)) / 1000 if moments else 0.0
 
     async def _same_picture(self) -> None:
         expected = digest(await truth(self.db, self.layer))

@@ -26,7 +26,7 @@ MEGABYTE = 1_000_000
 
 async def test_kill_9_of_a_worker_loses_nothing(open_folder: Path) -> None:
     async with scene(open_folder, workers=2) as staged:
-        staged.publish()
+        staged.load()
         staged.watch()
         await staged.under_way()
         victim, rate = staged.workers()[0], staged.rate()
@@ -39,7 +39,7 @@ async def test_kill_9_of_a_worker_loses_nothing(open_folder: Path) -> None:
 
 async def test_kill_9_of_postgres_loses_nothing_that_was_acknowledged(open_folder: Path) -> None:
     async with scene(open_folder) as staged:
-        staged.publish()
+        staged.load()
         staged.watch()
         await staged.under_way()
         postmaster, rate = staged.cluster.postmaster(), staged.rate()
@@ -52,7 +52,7 @@ async def test_kill_9_of_postgres_loses_nothing_that_was_acknowledged(open_folde
 
 async def test_kill_9_of_a_worker_and_of_postgres_at_once_loses_nothing(open_folder: Path) -> None:
     async with scene(open_folder, workers=2) as staged:
-        staged.publish()
+        staged.load()
         staged.watch()
         await staged.under_way()
         rate = staged.rate()
@@ -82,7 +82,7 @@ async def test_kill_9_of_a_publisher_leaves_whole_batches(open_folder: Path) -> 
 
 async def test_a_viewer_that_was_frozen_catches_up_without_a_gap(open_folder: Path) -> None:
     async with scene(open_folder) as staged:
-        staged.publish()
+        staged.load()
         staged.watch(2)
         sleeper = staged.start("viewer", url=staged.url.replace("http", "ws", 1), viewers=2)
         staged.watchers.append(sleeper)
@@ -135,7 +135,7 @@ def small_disk(open_folder: Path) -> Iterator[Path]:
 
 async def test_a_full_disk_stops_writing_and_nothing_else(open_folder: Path, small_disk: Path) -> None:
     async with scene(open_folder, data_dir=small_disk / "cop") as staged:
-        staged.publish()
+        staged.load()
         staged.watch()
         await staged.under_way()
         rate, filler = staged.rate(), small_disk / "filler"

@@ -25,7 +25,7 @@ PROTOCOL = Subprotocol("cop.live.v1")
 @pytest.mark.slow
 async def test_a_rolling_restart_under_load_loses_nothing_and_interrupts_nobody(open_folder: Path) -> None:
     async with scene(open_folder, workers=2) as staged:
-        staged.publish()
+        staged.load()
         staged.watch(max(VIEWERS, 6))
         await staged.under_way()
         rate, old = staged.rate(), {worker.pid for worker in staged.workers()}
