@@ -480,7 +480,7 @@ async def test_a_large_layer_comes_summed_and_apart_where_one_zooms_in(
         panel = page.locator(".layers")
         await expect(panel).to_contain_text("summed")
         await expect(panel).to_contain_text("60")
-        await expect(page.locator(".reports")).to_contain_text("60 units, summed")
+        await expect(page.locator(".reports")).to_contain_text("60 units around here, summed")
         await expect(page.locator(".units")).to_contain_text("Engines (60)")
         await until_hovered(page, "60 here")
         await page.mouse.click(**(await middle(page)))
@@ -500,6 +500,7 @@ async def test_distress_among_many_is_still_shouted(fire: httpx.AsyncClient, bro
                 re.compile(r"(Among \d+ units|One unit)")
             )
             await expect(page.locator(".spoken")).to_contain_text("Distress:")
+            await until_idle(page)
             await page.screenshot(path=ARTEFACTS / f"summed-{theme}.png")
 
 

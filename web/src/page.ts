@@ -87,6 +87,8 @@ export class Page {
     this.now.value;
     return pageStatus(this.state.peek(), this.operation.value?.id ?? null);
   });
+  /** Whether the picture is asked for by view: counts then mean what is in view and a little around. */
+  readonly byView = signal(false);
   readonly live = computed(() => this.link.value.state === "live");
   readonly missingSince = computed(() => this.state.value.missingSince);
 
@@ -333,6 +335,7 @@ export class Page {
     const view = interest(this.#view, this.map.bounds, this.map.map.getZoom(), held);
     if (view === this.#view) return;
     this.#view = view;
+    this.byView.value = view !== null;
     this.#order({ do: "look", view });
   }
 

@@ -20,12 +20,12 @@ export function LayerPanel({ page }: { page: Page }) {
             {stale === 0 ? "no unit stale" : stale === 1 ? "1 unit stale" : `${stale} units stale`}
           </span>
         </summary>
+        <StatusFilter page={page} />
         <ul>
           {groups.map((group) => (
             <Agency key={group.agency.id} page={page} group={group} />
           ))}
         </ul>
-        <StatusFilter page={page} />
       </details>
     </section>
   );

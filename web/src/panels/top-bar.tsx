@@ -91,11 +91,8 @@ function ReportState({ page }: { page: Page }) {
   return (
     <p class="reports">
       <span class="number">
-        {units === 0
-          ? "no units on the picture"
-          : units === 1
-            ? "1 unit"
-            : `${units.toLocaleString("en-US")} units`}
+        {units === 0 ? "no units" : units === 1 ? "1 unit" : `${units.toLocaleString("en-US")} units`}
+        {page.byView.value ? " around here" : units === 0 && " on the picture"}
         {summed > 0 && (summed === units ? ", summed" : `, ${summed.toLocaleString("en-US")} of them summed`)}
       </span>
       {newestAt !== null && (
