@@ -22,6 +22,7 @@ from cop.api import (
     coverage,
     errors,
     events,
+    feeds,
     health,
     items,
     landing,
@@ -30,6 +31,7 @@ from cop.api import (
     tiles,
 )
 from cop.drain import Drain, Gate
+from cop.feeds import Feeds
 from cop.live.hub import Hub
 from cop.live.pump import Pump
 from cop.settings import Settings
@@ -51,6 +53,7 @@ ROUTERS = (
     live,
     changes,
     events,
+    feeds,
 )
 
 
@@ -59,6 +62,7 @@ def create_app(settings: Settings) -> FastAPI:
     database = Database(settings.database_url)
     publisher = Publisher(database)
     hub = Hub(tick_ms=settings.tick_ms)
+    watched = Feeds(database, hub, publisher.refusals)
     pump = Pump(database, hub, settings.database_url)
     drain = Drain(hub, window_s=settings.drain_s)
     analysts = Analysts()
@@ -71,7 +75,9 @@ def create_app(settings: Settings) -> FastAPI:
             stack.push_async_callback(publisher.close)
             stack.callback(analysts.close)
             await stack.enter_async_context(
-                kept(database, publisher, sweep_s=settings.sweep_s, history_days=settings.history_days)
+                kept(
+                    database, publisher, watched, sweep_s=settings.sweep_s, history_days=settings.history_days
+                )
             )
             await stack.enter_async_context(pump.running())
             yield {"drain": drain, "pump": pump}  # For `cop.process.Server`.
@@ -89,6 +95,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.directories = Directories()
     app.state.publisher = publisher
     app.state.hub = hub
+    app.state.feeds = watched
     app.state.drain = drain
     app.state.pump = pump
     app.state.analysts = analysts

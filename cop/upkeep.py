@@ -1,4 +1,4 @@
-"""What has to be done from time to time: expiry, the log's partitions, and what is too old to keep."""
+"""What has to be done from time to time: expiry, the log's partitions, what is too old to keep, how feeds do."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from time import monotonic
 
 from sqlalchemy import text
 
+from cop.feeds import Feeds
 from layers.database import Database
 from layers.log import keep_partitions
 from layers.publish import Publisher
@@ -19,12 +21,17 @@ logger = logging.getLogger("cop.upkeep")
 UPKEEP_LOCK = 0x636F70_02
 PRUNE_EVERY = timedelta(minutes=10)
 RETRY_AFTER = timedelta(minutes=1)
+WATCH_EVERY_S = 1.0
+TELL_EVERY_S = 3.0
+LEAVE_WITHIN_S = 1.0
 PRUNE = (
     # A publisher that retries does so within minutes; a day covers one that was down overnight.
     "DELETE FROM idempotency WHERE at < now() - interval '1 day'",
     # An observation older than the history has nothing left that it could contradict.
     "DELETE FROM tombstone WHERE gone_at < now() - CAST(:history AS interval)",
     "DELETE FROM credential WHERE kind <> 'key' AND expires_at < now() - interval '7 days'",
+    # So “since” is when the trouble of now began, not one of last year.
+    "DELETE FROM feed_refusal WHERE last_at < now() - interval '1 day'",
 )
 
 
@@ -59,15 +66,42 @@ async def _keep(database: Database, publisher: Publisher, *, sweep_s: float, his
         await asyncio.sleep(sweep_s)
 
 
+async def _watch(feeds: Feeds) -> None:
+    next_tell = monotonic()
+    while True:
+        feeds.watch()
+        if monotonic() >= next_tell:
+            next_tell = monotonic() + TELL_EVERY_S
+            try:
+                async with asyncio.timeout(TELL_EVERY_S):
+                    await feeds.tell()
+            except Exception as error:  # noqa: BLE001 - the database may be away; what is to be told stays
+                logger.info("how feeds do cannot be written now: %s: %s", type(error).__name__, error)
+        await asyncio.sleep(WATCH_EVERY_S)
+
+
 @contextlib.asynccontextmanager
 async def kept(
-    database: Database, publisher: Publisher, *, sweep_s: float, history_days: int
+    database: Database, publisher: Publisher, feeds: Feeds, *, sweep_s: float, history_days: int
 ) -> AsyncIterator[None]:
     """Do the upkeep for as long as the block runs."""
-    task = asyncio.create_task(_keep(database, publisher, sweep_s=sweep_s, history_days=history_days))
+    tasks = [
+        asyncio.create_task(_keep(database, publisher, sweep_s=sweep_s, history_days=history_days)),
+        asyncio.create_task(_watch(feeds)),
+    ]
+    for task in tasks:
+        task.add_done_callback(_ended)
     try:
         yield
     finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        with contextlib.suppress(Exception):  # The database may be away, and it forgets who is silent.
+            async with asyncio.timeout(LEAVE_WITHIN_S):
+                await feeds.leave()
+
+
+def _ended(task: asyncio.Task[None]) -> None:
+    if not task.cancelled():  # Neither lets an error of the database out.
+        logger.critical("A task of the upkeep has ended; restart this process.", exc_info=task.exception())

@@ -11,6 +11,7 @@ import pickle
 import tempfile
 from collections import deque
 from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import IO, Any
 
@@ -20,6 +21,7 @@ from layers import log, store
 from layers.commit import Idempotency, Item, Mode, Push, admit, rejection_of, write
 from layers.database import Database
 from layers.errors import Forbidden, Invalid, LayersError, NotFound, PushRejected, Unavailable
+from layers.feeds import Refusals
 from layers.model import Edit, FeatureId, Layer, LayerId, Receipt, Rejection, Viewer
 from layers.sharing import may_publish
 
@@ -43,6 +45,7 @@ class Publisher:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.refusals = Refusals()
         self._lanes: dict[LayerId, deque[Push]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._ringing = False
@@ -67,13 +70,14 @@ class Publisher:
         """
         authorise(viewer, layer)
         push = Push(layer, viewer.name, mode, count=len(items), lenient=lenient, idempotency=idempotency)
-        if mode is Mode.PATCH:
-            push.patches = items
-        else:
-            admitted = await _admit(layer, items, push.rejections, id)
-            _refuse(push, allow_empty)
-            push.chunks = (admitted,)
-        return await self._queue(push)
+        with self._counting(push):
+            if mode is Mode.PATCH:
+                push.patches = items
+            else:
+                admitted = await _admit(layer, items, push.rejections, id)
+                _refuse(push, allow_empty)
+                push.chunks = (admitted,)
+            return await self._queue(push)
 
     async def push_stream(
         self,
@@ -96,7 +100,7 @@ class Publisher:
         if mode is Mode.PATCH:
             raise Invalid("A stream puts or replaces; send patches as a FeatureCollection.", code="push.mode")
         push = Push(layer, viewer.name, mode, lenient=lenient)
-        with tempfile.SpooledTemporaryFile(max_size=8_000_000) as spool:
+        with self._counting(push), tempfile.SpooledTemporaryFile(max_size=8_000_000) as spool:
             async for batch in batches:
                 push.count += len(batch)
                 pickle.dump(await _admit(layer, batch, push.rejections, None), spool, pickle.HIGHEST_PROTOCOL)
@@ -136,6 +140,14 @@ class Publisher:
         """Wait until everything taken is committed and rung."""
         while self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    @contextmanager
+    def _counting(self, push: Push) -> Iterator[None]:
+        """Count what is refused of *push*, whether the rest is taken or not."""
+        try:
+            yield
+        finally:
+            self.refusals.note(push.layer.id, push.rejections)
 
     async def _queue(self, push: Push) -> Receipt:
         lane = self._lanes.get(push.layer.id)

@@ -61,3 +61,30 @@ EVENTS: dict[int | str, dict[str, Any]] = {
     },
     "4XX": CHANGES["4XX"],
 }
+FEED_EXAMPLE: dict[str, Any] = {
+    "layer": "cfd.units",
+    "agency": "cfd",
+    "kind": "units",
+    "status": "actual",
+    "revision": 118,
+    "features": 42,
+    "last_heard": "2026-11-22T14:02:11Z",
+    "silent_since": None,
+    "rate": 0.7,
+    "lag": {"median_s": 1.204, "p95_s": 3.87},
+    "rejects": {
+        "count": 3,
+        "since": "2026-11-22T13:40:02Z",
+        "last": {
+            "at": "2026-11-22T13:58:31Z",
+            "code": "geo.range",
+            "pointer": "/features/0/geometry/coordinates/1",
+            "detail": "Latitude 500 is not between -90 and 90.",
+        },
+    },
+    "subscribers": {"cfd": 2, "ems": 5, "public": 12},
+}
+FEED = answer(
+    "The feed; `rejects` and `subscribers` only for its own agency.", FEED_EXAMPLE, "application/json"
+)
+FEEDS = answer("The feeds.", {"feeds": [FEED_EXAMPLE]}, "application/json")

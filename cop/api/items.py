@@ -24,7 +24,7 @@ from cop.api.requests import (
     read_json,
 )
 from cop.api.shapes import collection_json, feature_json, geojson, json_answer, link, receipt_body, rfc3339
-from cop.auth import Accessed, Databased
+from cop.auth import Access, Accessed, Databased
 from layers.admission import feature_id, features_of
 from layers.errors import Invalid, NotFound, PushRejected
 from layers.model import Feature, Layer, Receipt
@@ -214,7 +214,7 @@ def _publisher(request: Request) -> Publisher:
 
 async def _push(
     request: Request,
-    access: Accessed,
+    access: Access,
     layer: Layer,
     mode: Mode,
     prefer: str | None,
@@ -223,6 +223,20 @@ async def _push(
     id: str | None = None,
 ) -> Response:
     authorise(access.viewer, layer)
+    with _publisher(request).refusals.noting(layer.id):
+        return await _take(request, access, layer, mode, prefer, key, id=id)
+
+
+async def _take(
+    request: Request,
+    access: Access,
+    layer: Layer,
+    mode: Mode,
+    prefer: str | None,
+    key: str | None,
+    *,
+    id: str | None = None,
+) -> Response:
     lenient = _lenient(prefer)
     _check_key(key)
     if media_type(request) in STREAM_TYPES and id is None:
