@@ -32,7 +32,7 @@ LOOK_EVERY_S = 0.2
 REPORT_EVERY_S = 0.25
 READY_WITHIN_S = 60.0
 """A new worker that is not ready by then takes nobody's place."""
-HUNG_S = 30.0
+HUNG_S = 20.0
 """A worker whose event loop has stood still for so long is ended; its viewers have been without a frame as long."""
 PAUSE_S = (0.5, 30.0)
 """Between a worker that could not start and the next attempt; it doubles, and starts anew with one that could."""
@@ -66,7 +66,9 @@ class Worker:
         self.started_at = monotonic()
         self.ready = False
         self.was_ready = False
-        self.hung = False
+        self._ticked_at = 0.0
+        self.alive_at = monotonic()
+        """When its event loop was last seen to have had a turn."""
 
     def __str__(self) -> str:
         return f"worker {self.process.pid}"
@@ -85,9 +87,10 @@ class Worker:
         """Take in what it has reported."""
         with suppress(EOFError, OSError):
             while self.line.poll():
-                self.ready, still_s = self.line.recv()
+                self.ready, ticked_at = self.line.recv()
                 self.was_ready = self.was_ready or self.ready
-                self.hung = still_s > HUNG_S
+                if ticked_at != self._ticked_at:
+                    self._ticked_at, self.alive_at = ticked_at, monotonic()
 
     def bury(self) -> None:
         """End the process, if it has not ended, and let go of it."""
@@ -115,6 +118,7 @@ class Supervisor:
         """Whether any worker was ever ready."""
         self._pause_s = 0.0
         self._start_at = 0.0
+        self._turned_at = monotonic()
 
     def run(self) -> int:
         """Supervise until told to stop and all workers have; the exit code."""
@@ -150,6 +154,7 @@ class Supervisor:
             if worker.was_ready:
                 self._served, self._pause_s = True, 0.0
         self._bury_the_dead()
+        self._end_the_hung()
         if not self._stopping:
             self._replace_next()
             self._fill_places()
@@ -183,8 +188,14 @@ class Supervisor:
                 self._mourn(worker)
             else:
                 self._workers.remove(worker)
+
+    def _end_the_hung(self) -> None:
+        now, before = monotonic(), self._turned_at
+        self._turned_at = now
         for worker in self._workers:
-            if worker.hung and not self._stopping:
+            if now - before > HUNG_S / 4:
+                worker.alive_at = now  # The whole machine stood still, and we with it.
+            if worker.was_ready and now - worker.alive_at > HUNG_S and not self._stopping:
                 logger.error("%s has stood still for %g s and is ended.", worker, HUNG_S)
                 worker.process.kill()
 
@@ -255,8 +266,7 @@ def _heed(server: Server, line: Connection) -> None:
     try:
         while True:
             if not line.poll(REPORT_EVERY_S):
-                still_s = monotonic() - server.ticked_at if server.started else 0.0
-                line.send((server.ready, still_s))
+                line.send((server.ready, server.ticked_at))
                 continue
             match Word(line.recv()):
                 case Word.STOP:

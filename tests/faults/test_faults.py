@@ -37,6 +37,18 @@ async def test_kill_9_of_a_worker_loses_nothing(open_folder: Path) -> None:
         assert whole_s < 15
 
 
+async def test_a_worker_that_stands_still_is_replaced(open_folder: Path) -> None:
+    async with scene(open_folder, workers=2) as staged:
+        staged.publish(rate=BATCH)
+        staged.watch()
+        await staged.under_way()
+        victim = staged.workers()[0]
+        victim.suspend()
+        whole_s = await staged.recovered(within_s=60)
+        await staged.until("another", lambda: victim.pid not in {each.pid for each in staged.workers()}, 60)
+        tell("frozen worker", whole_s=whole_s, **await staged.settle())
+
+
 async def test_kill_9_of_postgres_loses_nothing_that_was_acknowledged(open_folder: Path) -> None:
     async with scene(open_folder) as staged:
         staged.load()
