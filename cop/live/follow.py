@@ -6,12 +6,13 @@ that its tiles are to be fetched again.
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
 
 from cop.live import wire
 from cop.live.inbox import Debt, News, Rows
 from cop.live.interest import Cell, Sight
-from cop.live.picture import LayerPicture
+from cop.live.picture import Chunk, LayerPicture
 from cop.live.summary import GOOD_MS, no_more, resolution_of
 from layers.log import Head
 from layers.model import LayerId, LayerName
@@ -20,6 +21,8 @@ AHEAD_MS = 10_000
 """How long a cursor may be ahead of this process before it is taken for an error and answered by a reset."""
 RESUME_MAX = 1_000
 """A resume that says more than this many features is a reset if that is shorter."""
+KEEP_WHOLE_MS = 2_000
+"""Who has not taken in the whole layer by then is owed the rest one by one, so that its rows are not kept for it."""
 SPLIT_AT = 0.8
 """A layer that is told as sums is told by features again below this part of the limit, so that it does not flicker."""
 
@@ -44,6 +47,11 @@ class Follow:
     confirm: bool = False
     """Owed a frame even if nothing changed: the answer to a cursor."""
     debt: Debt = field(default_factory=Debt)
+    owes_all: bool = False
+    """The viewer holds nothing of the layer, and is owed all; `debt` then has nothing in it."""
+    whole: deque[Chunk] = field(default_factory=deque)
+    """What is still to be told of all that there was at `whole_ms`; `debt` is about those who hold it already."""
+    whole_ms: int = 0
     sums: dict[Cell, str] | None = None
     """The rows of the cells that the viewer holds; None: it holds features."""
     weighed_ms: int = 0
@@ -56,7 +64,12 @@ class Follow:
     @property
     def settled(self) -> bool:
         """Whether the viewer has been told everything of what it sees."""
-        return self.picture is not None and not self.debt and not (self.sums is not None and self.reset)
+        return self.picture is not None and not self.behind and not (self.sums is not None and self.reset)
+
+    @property
+    def behind(self) -> bool:
+        """Whether features are owed from before."""
+        return self.owes_all or bool(self.whole) or bool(self.debt)
 
     def start(self, picture: LayerPicture, sight: Sight, now: int) -> None:
         """Begin: from the cursor where that can be done without a gap, or else from nothing."""
@@ -72,18 +85,25 @@ class Follow:
 
     def _begin(self, picture: LayerPicture, *, told: int) -> None:
         self.picture, self.told, self.since = picture, told, None
-        self.reset, self.confirm, self.debt, self.sums = False, False, Debt(), None
+        self.reset, self.confirm, self.sums = False, False, None
+        self._forgive()
+
+    def _forgive(self) -> None:
+        """Owe nothing."""
+        self.debt, self.owes_all = Debt(), False
+        self.whole.clear()
 
     def _begin_anew(self, picture: LayerPicture, sight: Sight, now: int) -> None:
         """The viewer is to drop what it has of the layer, and is owed all of it, in the form that fits."""
         self.reset, self.confirm, self.told, self.weighed_ms = True, False, 0, now
-        self.debt, self.sums = Debt(), None
+        self.sums = None
+        self._forgive()
         if picture.tiled:
             return
         if self._too_many(picture, sight):
             self.sums = {}
         else:
-            self.debt.owe_everything(picture, sight)
+            self.owes_all = True
 
     def _too_many(self, picture: LayerPicture, sight: Sight, *, part: float = 1.0) -> bool:
         most = self.limit * part
@@ -114,7 +134,8 @@ class Follow:
                 self.weighed_ms = 0
         elif self._too_many(picture, after):
             self._begin_anew(picture, after, now)
-        else:
+        elif not self.owes_all:
+            self._owe_one_by_one()
             self.debt.turn(picture, before, after)
 
     def _weigh(self, picture: LayerPicture, sight: Sight, now: int) -> bool:
@@ -128,9 +149,17 @@ class Follow:
         self._begin_anew(picture, sight, now)
         return True
 
-    def absorb(self, news: News | None, sight: Sight) -> None:
+    def _owe_one_by_one(self) -> None:
+        """Let go of what is still to be told in whole: of those features the viewer holds nothing."""
+        for chunk in self.whole:
+            self.debt.owe_whole(chunk.ids)
+        self.whole.clear()
+
+    def absorb(self, news: News | None, sight: Sight, now: int) -> None:
         """Take on a tick's news as a debt."""
-        if news is not None and self.picture is not None and self.sums is None:
+        if self.whole and now - self.whole_ms > KEEP_WHOLE_MS:
+            self._owe_one_by_one()
+        if news is not None and self.picture is not None and self.sums is None and not self.owes_all:
             self.debt.owe(news.steps, sight)
 
     def part(self, news: News | None, sight: Sight, now: int, room: int) -> wire.Part | None:
@@ -144,18 +173,39 @@ class Follow:
             news = None  # It is in what the viewer is told now.
         if self.sums is not None:
             return self._sums_part(picture, self.sums, sight, now)
+        if self.owes_all:
+            self.owes_all, self.whole, self.whole_ms = False, deque(picture.whole(sight)), now
+            return self._told(picture, self._next_of_whole(room))
+        if self.whole:
+            self.absorb(news, sight, now)
+            if self.whole:
+                return self._told(picture, self._next_of_whole(room))
+            news = None
+        return self._news_or_debt(picture, news, sight, now, room)
+
+    def _news_or_debt(
+        self, picture: LayerPicture, news: News | None, sight: Sight, now: int, room: int
+    ) -> wire.Part | None:
         if not self.debt and not self.reset:
             if news is None:
                 return self._told(picture, wire.Body()) if self.confirm else None
             body = news.body(sight, packing=self.packing)
             if len(body.text) + len(body.packed) <= room:
                 return self._told(picture, body) if body.text or self.confirm else None
-        self.absorb(news, sight)
+        self.absorb(news, sight, now)
         rows = Rows(picture, now)
         self.debt.pay(picture, sight, rows, room=room)
         # References are unambiguous among the features of the picture: only who holds just those can follow them.
         body = rows.body(packing=self.packing and not self.debt)
         return self._told(picture, body) if body.text or self.reset or self.confirm else None
+
+    def _next_of_whole(self, room: int) -> wire.Body:
+        puts, size = [], 0
+        while self.whole and size < room:
+            chunk = self.whole.popleft()
+            puts.append(chunk.text)
+            size += len(chunk.text)
+        return wire.body(puts, (), ())
 
     def cursor(self) -> wire.Part | None:
         """A part that only moves the viewer's cursor on; None when it is where it should be."""
@@ -165,7 +215,7 @@ class Follow:
 
     def _told(self, picture: LayerPicture, body: wire.Body) -> wire.Part:
         # While something is still owed the cursor stays: who is cut off now comes back for the rest.
-        to = self.told if self.debt else picture.revision
+        to = self.told if self.behind else picture.revision
         part = wire.layer_part(self.name_text, picture.epoch_text, self.told, to, body, reset=self.reset)
         self.told, self.reset, self.confirm = to, False, False
         return part

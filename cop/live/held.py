@@ -199,13 +199,11 @@ def _course(properties: str) -> tuple[float | None, float | None, str] | None:
     except ValueError:  # A number beyond what orjson reads: let such a feature always be put whole.
         return None
     heading, speed = members.pop("heading_deg", _ABSENT), members.pop("speed_mps", _ABSENT)
-    if not all(value is _ABSENT or type(value) in (int, float) for value in (heading, speed)):
-        return None
-    return (
-        None if heading is _ABSENT else heading,
-        None if speed is _ABSENT else speed,
-        wire.text_of(members),
-    )
+    for value in (heading, speed):
+        if type(value) is not int and type(value) is not float and value is not _ABSENT:
+            return None
+    still = wire.text_of(members)
+    return None if heading is _ABSENT else heading, None if speed is _ABSENT else speed, still
 
 
 _ABSENT = object()

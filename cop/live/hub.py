@@ -127,6 +127,8 @@ class Hub:
             if hurried:
                 self._put_off.append(session)
             self._guarded(session, lambda session: session.tick(news, now, hurried=hurried))  # noqa: B023
+        for picture in self.picture.values():
+            picture.end_tick()
 
     def hear(self, silent: dict[LayerId, int]) -> None:
         """These feeds are silent, and since when; whoever follows one is told of every change of that."""

@@ -21,6 +21,11 @@ class Rows:
 
     __slots__ = ("gones", "layer", "moved", "moves", "now", "packed", "puts", "size")
 
+    moved: list[Held]
+    """Features of which only a move is to be told, in words or as a record."""
+    size: int
+    """What `show` and `take` have added, in characters, or so."""
+
     def __init__(self, layer: LayerPicture, now: int) -> None:
         self.layer = layer
         self.now = now
@@ -46,9 +51,8 @@ class Rows:
         self.gones.append(row)
         self.size += len(row)
 
-    def follow(self, step: Step, sight: Sight) -> None:
-        """Add what *step* is to a viewer of *sight* who held what was before."""
-        before, after, why = step
+    def follow(self, before: Held | None, after: Held | None, why: str, sight: Sight) -> None:
+        """Add what a step is to a viewer of *sight* who held what was before."""
         seen = before if before is not None and before.seen_by(sight) else None
         if after is not None and after.seen_by(sight):
             self.show(after, seen)
@@ -57,32 +61,13 @@ class Rows:
 
     def body(self, *, packing: bool) -> wire.Body:
         """The rows as part of a frame, moves as records where that is asked for and they can be said so."""
-        self._settle(packing)
-        return wire.body(self.puts, self.moves, self.gones, b"".join(self.packed))
-
-    def joined(self, *, packing: bool) -> tuple[str, str, str, bytes]:
-        """Puts, moves, gones and records, each as one, to be handed to other rows."""
-        self._settle(packing)
-        return ",".join(self.puts), ",".join(self.moves), ",".join(self.gones), b"".join(self.packed)
-
-    def add(self, puts: str, moves: str, gones: str, packed: bytes) -> None:
-        """Take in what `joined` gave."""
-        if puts:
-            self.puts.append(puts)
-        if moves:
-            self.moves.append(moves)
-        if gones:
-            self.gones.append(gones)
-        if packed:
-            self.packed.append(packed)
-
-    def _settle(self, packing: bool) -> None:
         for held in self.moved:
             if packing and (record := self.layer.packed(held, self.now)):
                 self.packed.append(record)
             else:
                 self.moves.append(held.move)
         self.moved = []
+        return wire.body(self.puts, self.moves, self.gones, b"".join(self.packed))
 
 
 def why_unseen(after: Held | None, sight: Sight) -> str:
@@ -91,30 +76,56 @@ def why_unseen(after: Held | None, sight: Sight) -> str:
     return "filter" if filtered else "view"
 
 
-class CellNews:
-    """The steps that began and ended within one cell, and their rows, joined once for each form of the wire."""
+class Line:
+    """One step, and what it is to a viewer who sees both its ends; worked out once."""
 
-    __slots__ = ("_joined", "steps")
+    __slots__ = ("after", "before", "entered", "left", "moved", "record", "why")
 
-    def __init__(self) -> None:
-        self.steps: list[Step] = []
-        self._joined: dict[bool, tuple[str, str, str, bytes]] = {}
+    def __init__(self, step: Step) -> None:
+        self.before, self.after, self.why = step
+        self.left = None if self.before is None else self.before.cell
+        self.entered = None if self.after is None else self.after.cell
+        self.moved = self.after is not None and self.after.moved_from(self.before)
+        self.record: bytes | None = None
+        """The packed move, once somebody wanted it; b"" where it must be told in words."""
 
-    def add_to(self, rows: Rows, *, packing: bool) -> None:
-        """Add everything, for a viewer who sees the whole cell."""
-        joined = self._joined.get(packing)
-        if joined is None:
-            joined = self._joined[packing] = self._join(rows, packing)
-        rows.add(*joined)
 
-    def _join(self, rows: Rows, packing: bool) -> tuple[str, str, str, bytes]:
-        mine = Rows(rows.layer, rows.now)
-        for before, after, why in self.steps:
-            if after is not None:
-                mine.show(after, before)
-            elif before is not None:
-                mine.take(before.id, why)
-        return mine.joined(packing=packing)
+class Lines:
+    """The lines of one tick, sorted by the cells of one resolution."""
+
+    def __init__(self, resolution: int | None, lines: list[Line]) -> None:
+        self.within: dict[Cell, list[Line]] = {}
+        """Those that begin and end in one cell."""
+        self.leaving: dict[Cell, list[tuple[Cell, Line]]] = {}
+        """Those that leave a cell for another, and that other."""
+        self.entering: dict[Cell, list[tuple[Cell, Line]]] = {}
+        """The same, by the cell that they enter, and the one that they left."""
+        self.loose: list[Line] = []
+        """Those that are no matter of cells."""
+        if resolution is None:
+            self.within[0] = lines
+        else:
+            for line in lines:
+                self._sort(line, KEEP[resolution], FILL[resolution])
+
+    def _sort(self, line: Line, keep: int, fill: int) -> None:
+        left, entered = line.left, line.entered
+        if (left is None and line.before is not None) or (entered is None and line.after is not None):
+            self.loose.append(line)
+            return
+        old = None if left is None else left & keep | fill
+        new = None if entered is None else entered & keep | fill
+        if old is not None and new is not None and old != new:
+            self.leaving.setdefault(old, []).append((new, line))
+            self.entering.setdefault(new, []).append((old, line))
+        else:
+            cell = new if old is None else old
+            assert cell is not None, "a step begins or ends somewhere"
+            self.within.setdefault(cell, []).append(line)
+
+
+Joined = tuple[str, str, str, bytes]
+"""Puts, moves and gones as JSON rows, and moves as records, each joined to one."""
 
 
 class News:
@@ -124,59 +135,102 @@ class News:
         self.steps = steps
         self._layer = layer
         self._now = now
-        self._by_resolution: dict[int | None, tuple[dict[Cell, CellNews], list[Step]]] = {}
+        self._lines: list[Line] = []
+        self._sorted: dict[int | None, Lines] = {}
+        self._joined: dict[tuple[int | None, bool], dict[Cell, Joined]] = {}
         self._bodies: dict[tuple[Sight, bool], wire.Body] = {}
 
     def body(self, sight: Sight, *, packing: bool) -> wire.Body:
         """The rows for a viewer who was up to date and sees *sight*; empty when nothing concerns it."""
         body = self._bodies.get((sight, packing))
         if body is None:
-            body = self._bodies[sight, packing] = self._gathered(sight, packing)
+            lines = self._sorted_by(sight.resolution)
+            rows = Rows(self._layer, self._now)
+            if sight.statuses is None:
+                self._add_cells(rows, sight, packing)
+                self._add_crossing(rows, lines, sight, packing)
+            else:
+                _add_filtered(rows, lines, sight)
+            for line in lines.loose:
+                rows.follow(line.before, line.after, line.why, sight)
+            body = self._bodies[sight, packing] = rows.body(packing=packing)
         return body
 
-    def _gathered(self, sight: Sight, packing: bool) -> wire.Body:
-        if sight.resolution not in self._by_resolution:
-            self._by_resolution[sight.resolution] = self._by_cell(sight.resolution)
-        cells, crossing = self._by_resolution[sight.resolution]
-        rows = Rows(self._layer, self._now)
+    def _sorted_by(self, resolution: int | None) -> Lines:
+        if resolution not in self._sorted:
+            self._lines = self._lines or list(map(Line, self.steps))
+            self._sorted[resolution] = Lines(resolution, self._lines)
+        return self._sorted[resolution]
+
+    def _add_cells(self, rows: Rows, sight: Sight, packing: bool) -> None:
+        cells = self._joined.get((sight.resolution, packing))
+        if cells is None:
+            within = self._sorted_by(sight.resolution).within
+            cells = {cell: self._join(lines, packing) for cell, lines in within.items()}
+            self._joined[sight.resolution, packing] = cells
+        # For each viewer and each of its cells, so it is written out.
         for cell in cells if sight.resolution is None else sight.cells & cells.keys():
-            if sight.statuses is None:
-                cells[cell].add_to(rows, packing=packing)
-            else:
-                for step in cells[cell].steps:
-                    rows.follow(step, sight)
-        for step in crossing:
-            rows.follow(step, sight)
-        return rows.body(packing=packing)
+            puts, moves, gones, packed = cells[cell]
+            if packed:
+                rows.packed.append(packed)
+            if moves:
+                rows.moves.append(moves)
+            if puts:
+                rows.puts.append(puts)
+            if gones:
+                rows.gones.append(gones)
 
-    def _by_cell(self, resolution: int | None) -> tuple[dict[Cell, CellNews], list[Step]]:
-        """The steps within one cell, by cell, and those that touch several; for a sight of all, all as if in one."""
-        cells: dict[Cell, CellNews] = {}
-        crossing = []
-        for step in self.steps:
-            cell = 0 if resolution is None else _cell_of(step, resolution)
-            if cell is None:
-                crossing.append(step)
-                continue
-            if cell not in cells:
-                cells[cell] = CellNews()
-            cells[cell].steps.append(step)
-        return cells, crossing
+    def _join(self, lines: list[Line], packing: bool) -> Joined:
+        rows = Rows(self._layer, self._now)
+        for line in lines:
+            self._add_line(rows, line, packing)
+        return ",".join(rows.puts), ",".join(rows.moves), ",".join(rows.gones), b"".join(rows.packed)
+
+    def _add_line(self, rows: Rows, line: Line, packing: bool) -> None:
+        """Add a line, for a viewer who sees both its ends."""
+        after = line.after
+        if after is None:
+            assert line.before is not None, "a step begins or ends somewhere"
+            rows.take(line.before.id, line.why)
+        elif not line.moved:
+            rows.puts.append(after.put)
+        elif packing and (record := self._record(line, after)):
+            rows.packed.append(record)
+        else:
+            rows.moves.append(after.move)
+
+    def _record(self, line: Line, after: Held) -> bytes:
+        if line.record is None:
+            line.record = self._layer.packed(after, self._now)
+        return line.record
+
+    def _add_crossing(self, rows: Rows, lines: Lines, sight: Sight, packing: bool) -> None:
+        """Add the lines between two cells, of which one or both are seen."""
+        cells = sight.cells
+        for cell in cells & lines.leaving.keys():
+            for entered, line in lines.leaving[cell]:
+                if entered in cells:
+                    self._add_line(rows, line, packing)
+                elif line.before is not None:
+                    rows.take(line.before.id, "view")
+        for cell in cells & lines.entering.keys():
+            for left, line in lines.entering[cell]:
+                if left not in cells and line.after is not None:
+                    rows.puts.append(line.after.put)
 
 
-def _cell_of(step: Step, resolution: int) -> Cell | None:
-    """The cell within which *step* began and ended; None: it did not, or is no matter of one cell."""
-    before, after, _ = step
-    keep, fill = KEEP[resolution], FILL[resolution]
-    left = before.cell if before is not None else None
-    entered = after.cell if after is not None else None
-    if (before is not None and left is None) or (after is not None and entered is None):
-        return None
-    if left is None or entered is None:
-        only = entered if left is None else left
-        return None if only is None else only & keep | fill
-    cell = entered & keep | fill
-    return cell if cell == left & keep | fill else None
+def _add_filtered(rows: Rows, lines: Lines, sight: Sight) -> None:
+    """Add what a viewer of some statuses is told: each feature may enter or leave the filter where it stands."""
+    for cell in lines.within if sight.resolution is None else sight.cells & lines.within.keys():
+        for line in lines.within[cell]:
+            rows.follow(line.before, line.after, line.why, sight)
+    for cell in sight.cells & lines.leaving.keys():
+        for _, line in lines.leaving[cell]:
+            rows.follow(line.before, line.after, line.why, sight)
+    for cell in sight.cells & lines.entering.keys():
+        for left, line in lines.entering[cell]:
+            if left not in sight.cells:
+                rows.follow(line.before, line.after, line.why, sight)
 
 
 class Unknown(Enum):
@@ -201,14 +255,13 @@ class Debt:
     def __len__(self) -> int:
         return len(self._held)
 
-    def owe_everything(self, layer: LayerPicture, sight: Sight) -> None:
-        """The viewer holds nothing of this layer."""
-        self._why = {}
-        self._held = dict.fromkeys((held.id for held in layer.features_in(sight)), None)
+    def owe_whole(self, ids: Iterable[FeatureId]) -> None:
+        """The viewer holds none of these."""
+        self._held.update(dict.fromkeys(ids))
 
     def owe_since(self, changed: Iterable[Held], gone: dict[FeatureId, str]) -> None:
         """The viewer holds the layer as of some revision, after which this *changed* and that is *gone*."""
-        self._why = gone
+        self._why = dict(gone)
         self._held = {held.id: Unknown.STATE for held in changed}
         self._held.update(dict.fromkeys(gone, Unknown.STATE))
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from cop.live.held import PACKED_AGE_MS, Held
-from cop.live.interest import Sight
+from cop.live.interest import Cell, Sight
 from cop.live.places import Places
 from cop.live.summary import Summary
 from layers.log import Departure, Head
@@ -18,6 +18,8 @@ from layers.model import Change, Feature, FeatureId, LayerId, Op
 
 MAX_GONE = 20_000
 """Departures remembered a layer, about 3 MB; a viewer who has missed more than that starts anew."""
+CHUNK_CHARACTERS = 100_000
+"""Of rows that are joined for all who start: a tenth of a frame."""
 
 
 class Step(NamedTuple):
@@ -27,6 +29,26 @@ class Step(NamedTuple):
     after: Held | None
     why: str
     """Why it is gone; "" when it is not."""
+
+
+class Chunk(NamedTuple):
+    """Some features as rows, joined; shared by all who are told them in whole."""
+
+    text: str
+    ids: tuple[FeatureId, ...]
+
+
+def _chunks(features: Iterable[Held]) -> Iterator[Chunk]:
+    rows: list[Held] = []
+    size = 0
+    for held in features:
+        rows.append(held)
+        size += len(held.put)
+        if size >= CHUNK_CHARACTERS:
+            yield Chunk(",".join([row.put for row in rows]), tuple(row.id for row in rows))
+            rows, size = [], 0
+    if rows:
+        yield Chunk(",".join([row.put for row in rows]), tuple(row.id for row in rows))
 
 
 class LayerPicture:
@@ -44,9 +66,15 @@ class LayerPicture:
         self._refs: dict[int, int] = {}
         """How many features share a reference."""
         self._summaries: dict[tuple[int, frozenset[str | None] | None], Summary] = {}
+        self._written: dict[Cell, list[Chunk]] = {}
+        """What stands in a cell (0: the world), as of revision `_written_at`."""
+        self._written_at = -1
         self._gone: dict[FeatureId, Departure] = {}
         self._floor = head.revision
         """What departed after this revision is all remembered."""
+        self._missed: dict[int, tuple[list[Held], dict[FeatureId, str]]] = {}
+        """What was missed after some revisions, as of revision `_missed_at`."""
+        self._missed_at = -1
         self._before: dict[FeatureId, Held | None] = {}
         self._why: dict[FeatureId, str] = {}
 
@@ -92,6 +120,10 @@ class LayerPicture:
         """Let go of what changed since `take` was last called: there is nobody to tell."""
         self._before, self._why = {}, {}
 
+    def end_tick(self) -> None:
+        """Let go of what was written for those who started in this tick."""
+        self._written, self._missed = {}, {}
+
     def features_in(self, sight: Sight) -> Iterator[Held]:
         """The features that a viewer of *sight* is to hold, in no promised order."""
         for held in self._places.within(sight):
@@ -103,6 +135,25 @@ class LayerPicture:
         if sight.statuses is None:
             return self._places.count(sight)
         return sum(1 for _ in self.features_in(sight))
+
+    def whole(self, sight: Sight) -> list[Chunk]:
+        """Everything that a viewer of *sight* is to hold; each cell is written once, for all who start now."""
+        if sight.statuses is not None:
+            return list(_chunks(self.features_in(sight)))
+        if self._written_at != self.revision:
+            self._written, self._written_at = {}, self.revision
+        if sight.resolution is None:
+            return self._write(0, self.features)
+        chunks = list(_chunks(self._places.extended_in(sight)))
+        for cell, inside in self._places.by_cell(sight):
+            chunks += self._write(cell, inside)
+        return chunks
+
+    def _write(self, cell: Cell, inside: Iterable[FeatureId]) -> list[Chunk]:
+        chunks = self._written.get(cell)
+        if chunks is None:
+            chunks = self._written[cell] = list(_chunks(self.features[id_] for id_ in inside))
+        return chunks
 
     def summary(self, resolution: int, statuses: frozenset[str | None] | None, now: int) -> Summary:
         """Counts by cell, at most `Summary.GOOD_MS` old."""
@@ -119,9 +170,19 @@ class LayerPicture:
         return held.packed
 
     def missed(self, revision: int) -> tuple[list[Held], dict[FeatureId, str]] | None:
-        """What changed after *revision*, and what went, and why; None when not all of that is remembered."""
+        """What changed after *revision*, and what went, and why; None when not all of that is remembered.
+
+        Many come back at once with the same cursor: they are handed the same lists, which are only to be read.
+        """
         if not self._floor <= revision <= self.revision:
             return None
+        if self._missed_at != self.revision:
+            self._missed, self._missed_at = {}, self.revision
+        if revision not in self._missed:
+            self._missed[revision] = self._after(revision)
+        return self._missed[revision]
+
+    def _after(self, revision: int) -> tuple[list[Held], dict[FeatureId, str]]:
         changed = []
         for held in reversed(self.features.values()):
             if held.revision <= revision:

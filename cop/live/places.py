@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from cop.live.held import Held
 from cop.live.interest import FILL, KEEP, Cell, Sight
@@ -50,21 +50,28 @@ class Places:
         if sight.resolution is None:
             yield from self._features.values()
             return
+        for _, inside in self.by_cell(sight):
+            for feature_id in inside:
+                yield self._features[feature_id]
+        yield from self.extended_in(sight)
+
+    def by_cell(self, sight: Sight) -> Iterator[tuple[Cell, Collection[FeatureId]]]:
+        """The cells of *sight*, which is a limited one, in which anything stands, and what."""
+        assert sight.resolution is not None, "a limited sight"
         level = self._level(sight.resolution)
         for cell in sight.cells & level.keys():
-            for feature_id in level[cell]:
-                yield self._features[feature_id]
-        for held in self._extended.values():
-            if sight.touches(held.bbox):
-                yield held
+            yield cell, level[cell]
+
+    def extended_in(self, sight: Sight) -> Iterator[Held]:
+        """Those in sight that do not stand at one place."""
+        return (held for held in self._extended.values() if sight.touches(held.bbox))
 
     def count(self, sight: Sight) -> int:
         """How many `within` gives."""
         if sight.resolution is None:
             return len(self._features)
-        level = self._level(sight.resolution)
-        placed = sum(len(level[cell]) for cell in sight.cells & level.keys())
-        return placed + sum(sight.touches(held.bbox) for held in self._extended.values())
+        placed = sum(len(inside) for _, inside in self.by_cell(sight))
+        return placed + sum(1 for _ in self.extended_in(sight))
 
     def _level(self, resolution: int) -> dict[Cell, set[FeatureId]]:
         level = self._levels.get(resolution)

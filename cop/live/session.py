@@ -220,7 +220,7 @@ class Session:
         asked = (self._looked is not None or self._asked is not None) and not hurried
         if asked or not ready:
             for layer, follow in self._follows.items():
-                follow.absorb(news.get(layer), self._sight)
+                follow.absorb(news.get(layer), self._sight, now)
             news = {}
         if asked and self.hub.directory is not None:
             self._take_orders(self.hub.directory, now)
@@ -243,7 +243,7 @@ class Session:
 
     def _is_behind(self) -> bool:
         return any(
-            follow.debt or follow.picture is not self.hub.picture.get(layer)
+            follow.behind or follow.picture is not self.hub.picture.get(layer)
             for layer, follow in self._follows.items()
         )
 
@@ -303,6 +303,7 @@ class Session:
 
     def _refollow(self, directory: Directory, wanted: wire.Subscribe, now: int) -> None:
         """Follow what *wanted* names, in the sight that its cursors were told in."""
+        self._name_unknown(directory, wanted)
         before, self._sight = self._sight, sight_of(wanted.held, wanted.where.statuses)
         self._anchor = wanted.number if wanted.held == wanted.view else None
         self._wanted, follows = wanted, self._follows
@@ -334,9 +335,6 @@ class Session:
             self.tell_silence(layer, self.hub.silent[layer])
 
     def _subscribe(self, wanted: wire.Subscribe) -> None:
-        directory = self.hub.directory
-        if directory is not None:
-            self._name_unknown(directory, wanted)
         self._asked, self._looked = wanted, None
         self._claimed |= {name for name in wanted.since if len(name) <= NAME_CHARACTERS}
 

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from cop.live import follow as follow_module
+from cop.live import picture as picture_module
 from cop.live import session as session_module
 from cop.live.held import Held
 from cop.live.interest import Sight, View, view_from
@@ -114,6 +115,7 @@ class Streams(RuleBasedStateMachine):
     @initialize(room=st.sampled_from([150, 1_000_000]))
     def begin(self, room: int) -> None:
         session_module.FRAME_CHARACTERS = room
+        picture_module.CHUNK_CHARACTERS = room // 10
         self.world = World(processes=2)
         self.seconds = 0
         hubs = self.world.hubs * 2
@@ -139,7 +141,7 @@ class Streams(RuleBasedStateMachine):
         try:
             self.settle()
         finally:
-            session_module.FRAME_CHARACTERS = 1_000_000
+            session_module.FRAME_CHARACTERS, picture_module.CHUNK_CHARACTERS = 1_000_000, 100_000
 
     @rule(layer=LIVE, id_=IDS, place=st.one_of(PLACES, LINES, st.none()), properties=PROPERTIES)
     def put(self, layer, id_, place, properties) -> None:
