@@ -102,6 +102,8 @@ class Poll:
         self._if_none_match = if_none_match
         self._messages: list[str] = []
         self._news = False
+        self._troubles: set[str] = set()
+        """`stale` and `missing`, if they hold."""
         self._drained = False
         self._awake = asyncio.Event()
         session.wake = self._awake.set
@@ -118,8 +120,8 @@ class Poll:
 
     @property
     def _etag(self) -> str:
-        # Weak: the same changes may come in other frames.
-        return f'W/"{self._cursor}"' if self._cursor else ""
+        # Weak: the same changes may come in other frames. What it is told besides changes is not in the cursor.
+        return f'W/"{"+".join([self._cursor, *sorted(self._troubles)])}"' if self._cursor else ""
 
     @property
     def _unchanged(self) -> bool:
@@ -162,10 +164,9 @@ class Poll:
         match message["type"]:
             case "frame" if name in message["layers"]:
                 self._news = self._news or is_news(message["layers"][name], before)
-            case "stale" if message["layer"] == name:
-                pass
-            case "missing":
-                pass
+            case "stale" | "missing" as trouble if message.get("layer", name) == name:
+                self._news = self._news or self.whole  # Those told before the first frame are older.
+                (self._troubles.discard if message["since"] is None else self._troubles.add)(trouble)
             case "drain":
                 self._drained = True
             case "revoked" | "error":

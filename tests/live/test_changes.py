@@ -11,10 +11,12 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from sqlalchemy import text as sql
 
 from cop.live import session as live_session
 from layers.credentials import revoke
 from layers.database import Database
+from layers.directory import moved_on
 from tests.conftest import Serving
 from tests.live.client_model import ClientModel
 from tests.live.conftest import Town, feature
@@ -339,3 +341,18 @@ async def test_a_poll_that_waits_is_answered_when_the_process_drains(server, pol
     assert body["next"] == query["since"]
     assert [message["type"] for message in body["messages"]] == ["frame", "drain"]
     assert (await police.get(UNITS)).json()["code"] == "live.draining"
+
+
+async def test_a_feed_that_falls_silent_ends_the_wait_and_is_told_ever_after(police, town):
+    async with town.db.begin() as connection:
+        await connection.execute(sql("UPDATE layer SET stale_after_s = 2"))
+        await moved_on(connection)
+    await town.put(town.units, feature("e1"))
+    since = await caught_up(police, UNITS, {"e1"})
+    first = await police.get(UNITS)
+    while "stale" not in [message["type"] for message in first.json()["messages"]]:
+        first = await police.get(UNITS, params={"wait": 30, "since": since})
+    assert first.headers["etag"] == f'W/"{since}+stale"'
+    again = {"If-None-Match": first.headers["etag"]}
+    assert (await police.get(UNITS, params={"since": since}, headers=again)).status_code == 304
+    assert (await asked(police, UNITS, since=since, wait=1))["messages"][0]["type"] == "stale"
