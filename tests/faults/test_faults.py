@@ -20,7 +20,7 @@ import pytest
 
 from tests.faults.scene import BATCH, LAYER, RATE, scene, tell
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
 MEGABYTE = 1_000_000
 
 

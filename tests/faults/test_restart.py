@@ -23,6 +23,7 @@ PROTOCOL = Subprotocol("cop.live.v1")
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(240)
 async def test_a_rolling_restart_under_load_loses_nothing_and_interrupts_nobody(open_folder: Path) -> None:
     async with scene(open_folder, workers=2) as staged:
         staged.load()
@@ -44,6 +45,7 @@ async def test_a_rolling_restart_under_load_loses_nothing_and_interrupts_nobody(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(240)
 async def test_a_worker_that_never_gets_ready_takes_nobodys_place(open_folder: Path) -> None:
     async with scene(open_folder, workers=2) as staged:
         staged.watch(2)

@@ -17,8 +17,11 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 from websockets.typing import Subprotocol
 
+from cop.live.wire import PACKED_PROTOCOL, PROTOCOL
 from tests.faults.publisher import lng_at
 from tests.live.client_model import ClientModel, State, canonical
+
+PROTOCOLS = (PROTOCOL, PACKED_PROTOCOL)
 
 
 def digest(features: dict[str, State]) -> str:
@@ -29,8 +32,8 @@ def digest(features: dict[str, State]) -> str:
 class Viewer:
     """One page that stays open whatever happens to its connection."""
 
-    def __init__(self, url: str, key: str, layer: str) -> None:
-        self.url, self.key, self.layer = url, key, layer
+    def __init__(self, url: str, key: str, layer: str, protocol: str) -> None:
+        self.url, self.key, self.layer, self.protocol = url, key, layer, protocol
         self.model = ClientModel()
         self.observed: dict[str, int] = {}
         self.wrong: list[str] = []
@@ -44,7 +47,7 @@ class Viewer:
                 headers = {"Authorization": f"Bearer {self.key}"}
                 async with connect(
                     f"{self.url}/live",
-                    subprotocols=[Subprotocol("cop.live.v1")],
+                    subprotocols=[Subprotocol(self.protocol)],
                     additional_headers=headers,
                     compression=None,
                     max_size=None,
@@ -66,21 +69,21 @@ class Viewer:
         await socket.send(json.dumps(subscription))
         try:
             async with asyncio.timeout(None) as until:
-                async for text in socket:
-                    message = json.loads(text)
-                    if message["type"] == "drain":
-                        until.reschedule(asyncio.get_running_loop().time() + message["retry_ms"] / 1000)
-                    elif message["type"] not in ("missing", "stale"):
-                        self._take(str(text))
+                async for message in socket:
+                    self._take(message)
+                    if self.model.retry_ms is not None:
+                        until.reschedule(asyncio.get_running_loop().time() + self.model.retry_ms / 1000)
+                        self.model.retry_ms = None
         except TimeoutError:
             return
 
-    def _take(self, text: str) -> None:
+    def _take(self, message: str | bytes) -> None:
         try:
-            self.model.apply(text)
+            self.model.apply(message)
         except AssertionError as gap:
-            self.wrong.append(f"{gap}: {text[:200]}")
+            self.wrong.append(f"{gap}: {message[:200]!r}")
             return
+        self.model.messages.clear()
         features = self.model.layers.get(self.layer, {})
         for _, id in self.model.rows:
             if id in features:
@@ -112,7 +115,10 @@ class Viewer:
 async def main() -> None:
     """Watch as told, and report when asked: a line `whole` asks for digests, which take a moment."""
     told = json.loads(sys.stdin.readline())
-    viewers = [Viewer(told["url"], told["key"], told["layer"]) for _ in range(told["viewers"])]
+    viewers = [
+        Viewer(told["url"], told["key"], told["layer"], PROTOCOLS[number % 2])
+        for number in range(told["viewers"])
+    ]
     tasks = [asyncio.create_task(viewer.watch()) for viewer in viewers]
     while line := await asyncio.to_thread(sys.stdin.readline):
         for viewer, task in zip(viewers, tasks, strict=True):

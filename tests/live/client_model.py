@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+from collections import defaultdict
 from typing import Any
 from zlib import crc32
 
@@ -111,8 +112,11 @@ class ClientModel:
         for row in part.get("move", ()):
             features[row[0]] = _moved(features[row[0]], *row[1:])
             self.rows.append(("move", row[0]))
+        named: defaultdict[int, list[str]] = defaultdict(list)
+        for feature_id in features if records else ():
+            named[crc32(feature_id.encode())].append(feature_id)
         for ref, *moved in records:
-            (feature_id,) = (each for each in features if crc32(each.encode()) == ref)
+            (feature_id,) = named[ref]
             features[feature_id] = _moved(features[feature_id], *_read_record(moved, time))
             self.rows.append(("packed", feature_id))
         for cell, count, worst, oldest in part.get("cells", ()):
