@@ -1,7 +1,9 @@
-// The page's benchmark: frames that move every unit go through the same worker-side parsing and holding, the same `apply`
-// and the same symbol layer as on the page; the times are in ms, one for each update. `tests/bench/bench_page.py` opens it and reads `window.bench`.
+// The page's benchmark: frames that move every unit, packed as the server packs them, go through the same worker-side parsing
+// and holding, the same `apply` and the same symbol layer as on the page; the times are in ms, one for each update.
+// `tests/bench/bench_page.py` opens it and reads `window.bench`; `?wire=text` has the frames come as JSON instead.
 
 import { Holding, type PackedFrame } from "./holding.ts";
+import { crc32, RECORD_BYTES } from "./packed.ts";
 import { PictureMap } from "./map/picture-map.ts";
 import { SymbolLayer } from "./map/units.ts";
 import { apply, EMPTY, type State } from "./state.ts";
@@ -9,6 +11,7 @@ import { type Frame, type Hello, type Move, parse } from "./wire.ts";
 
 const query = new URLSearchParams(location.search);
 const UNITS = Number(query.get("units") ?? 50_000);
+const PACKED = query.get("wire") !== "text";
 const UPDATES = Number(query.get("updates") ?? 12);
 const WARM_UP = 3;
 const EPOCH = "00000000-0000-4000-8000-000000000000";
@@ -44,6 +47,25 @@ function drive(at: number): Move[] {
 function frame(revision: number, content: object): string {
   const layers = { "bench.units": { epoch: EPOCH, from: revision - UNITS, to: revision, ...content } };
   return JSON.stringify({ type: "frame", time: Date.now(), layers });
+}
+
+/** A frame of packed moves, as the server writes it. */
+function packed(revision: number, moves: Move[]): ArrayBuffer {
+  const json = new TextEncoder().encode(frame(revision, { packed: moves.length }));
+  const start = Math.ceil((4 + json.length) / 4) * 4;
+  const bytes = new DataView(new ArrayBuffer(start + moves.length * RECORD_BYTES));
+  bytes.setUint32(0, json.length, true);
+  new Uint8Array(bytes.buffer).set(json, 4);
+  moves.forEach(([id, lng, lat, observed, heading, speed], i) => {
+    const at = start + i * RECORD_BYTES;
+    bytes.setUint32(at, crc32(id), true);
+    bytes.setInt32(at + 4, Math.round(lng * 1e7), true);
+    bytes.setInt32(at + 8, Math.round(lat * 1e7), true);
+    bytes.setUint32(at + 12, observed >>> 0, true);
+    bytes.setUint16(at + 16, Math.round(heading! * 100), true);
+    bytes.setUint16(at + 18, Math.round(speed! * 100), true);
+  });
+  return bytes.buffer;
 }
 
 const hello: Hello = {
@@ -91,9 +113,9 @@ async function run(): Promise<object> {
     painting += performance.now() - started;
   };
 
-  const receive = (text: string): { packed: PackedFrame; ms: number } => {
+  const receive = (message: string | ArrayBuffer): { packed: PackedFrame; ms: number } => {
     const started = performance.now();
-    const { packed } = holding.take(parse(text) as Frame);
+    const { packed } = holding.take(parse(message) as Frame);
     return { packed, ms: performance.now() - started };
   };
   const take = (packed: PackedFrame): number => {
@@ -117,11 +139,14 @@ async function run(): Promise<object> {
   const firstMs = take(first.packed);
 
   for (let i = 0; i < UPDATES + WARM_UP; i++) {
-    const text = frame((i + 2) * UNITS, { move: drive(Date.now()) });
-    const { packed, ms } = receive(text);
+    const moves = drive(Date.now());
+    const revision = (i + 2) * UNITS;
+    const { packed: update, ms } = receive(
+      PACKED ? packed(revision, moves) : frame(revision, { move: moves }),
+    );
     await new Promise((resolve) => setTimeout(resolve, 0));
     painting = 0;
-    const taken = take(packed);
+    const taken = take(update);
     await new Promise((resolve) => map.map.once("render", resolve));
     if (i < WARM_UP) continue;
     off.push(ms);
