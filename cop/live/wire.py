@@ -143,13 +143,21 @@ def _where(value: object) -> Where:
         return Where()
     if not isinstance(value, dict) or not value.keys() <= {"kind", "agency", "status"}:
         raise Invalid("“where” has members kind, agency and status.", code="live.where", pointer="/where")
-    if None in (value.get("kind") or ()) or None in (value.get("agency") or ()):
-        raise Invalid("Only “status” may be null.", code="live.where", pointer="/where")
-    kinds, agencies, statuses = (_wanted(value, name) for name in ("kind", "agency", "status"))
-    return Where(kinds, agencies, statuses)  # type: ignore[arg-type]  # no null in the first two
+    return Where(
+        _texts(value, "kind"),
+        _texts(value, "agency"),
+        _texts_or_null(value, "status"),
+    )
 
 
-def _wanted(where: JsonObject, name: str) -> frozenset[str | None] | None:
+def _texts(where: JsonObject, name: str) -> frozenset[str] | None:
+    texts = _texts_or_null(where, name)
+    if texts is not None and None in texts:
+        raise Invalid("Only “status” may hold null.", code="live.where", pointer=f"/where/{name}")
+    return texts  # type: ignore[return-value]  # there is no null among them
+
+
+def _texts_or_null(where: JsonObject, name: str) -> frozenset[str | None] | None:
     value = where.get(name)
     if value is None:
         return None

@@ -12,7 +12,7 @@ from cop.live import follow as follow_module
 from cop.live import hub as hub_module
 from cop.live import picture as picture_module
 from cop.live import session as session_module
-from cop.live.session import TOO_SLOW, Pass
+from cop.live.session import DRAINED, TOO_SLOW, Pass
 from layers.errors import Unavailable
 from layers.model import AgencyId, LayerId, Sharing, Why
 from tests.live.world import NOBODY, OTHER, OWN, Viewing, World, point
@@ -525,3 +525,63 @@ def test_viewers_of_one_place_share_the_text_of_their_frames(world):
     world.tick(world.hubs[0])
     first, second = (viewing.session.next_message() for viewing in viewings)
     assert json.loads(first) == json.loads(second)
+
+
+def test_a_feed_that_falls_silent_is_told_to_its_followers_and_so_is_its_return(world):
+    viewing, elsewhere = watching(world, layers=["one.units"]), watching(world, layers=["one.zones"])
+    world.hubs[0].hear({UNITS: 1_000})
+    viewing.read()
+    elsewhere.read()
+    assert (viewing.model.silent, elsewhere.model.silent) == ({"one.units": 1_000}, {})
+    world.hubs[0].hear({})
+    viewing.read()
+    assert viewing.model.silent == {"one.units": None}
+
+
+def test_who_comes_while_a_feed_is_silent_is_told_so(world):
+    world.hubs[0].hear({UNITS: 1_000})
+    assert watching(world).model.silent == {"one.units": 1_000}
+
+
+def test_the_silence_of_a_hidden_layer_is_not_told(world):
+    viewing = watching(world, OTHER)
+    world.hubs[0].hear({UNITS: 1_000})
+    assert viewing.ticked().silent == {}
+
+
+def test_what_is_missing_is_told_and_that_it_is_whole_again_only_after_the_frame_that_makes_it_so(world):
+    viewing = watching(world)
+    world.hubs[0].miss(1_000)
+    assert viewing.ticked().missing == 1_000
+    world.logs[UNITS].put("e1", IN_CHICAGO)
+    world.catch_up(world.hubs[0])
+    world.tick(world.hubs[0])
+    world.hubs[0].miss(None)
+    viewing.read(1)
+    assert (viewing.model.missing, set(viewing.model.layers["one.units"])) == (1_000, {"e1"})
+    assert viewing.ticked().missing is None
+
+
+def test_a_process_that_stops_says_when_to_come_back_and_closes_within_its_window(world):
+    viewing = watching(world)
+    world.hubs[0].drain(4_000)
+    viewing.read()
+    assert 0 <= viewing.model.retry_ms <= 4_000
+    assert viewing.session.closing is None
+    world.now += 4_000
+    world.tick(world.hubs[0])
+    assert viewing.session.closing == DRAINED
+
+
+def test_a_process_that_stops_takes_nobody_new(world):
+    world.hubs[0].drain(4_000)
+    with pytest.raises(Unavailable) as caught:
+        world.hubs[0].join(Pass(OWN))
+    assert caught.value.code == "live.draining"
+
+
+def test_subscribers_are_counted_by_agency(world):
+    world.share(UNITS, Sharing(public=True))
+    watching(world)
+    watching(world, NOBODY)
+    assert world.hubs[0].subscribers()[UNITS] == {OWN.agency: 1, None: 1}
