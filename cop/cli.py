@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cop.api.requests import parse_bbox
 from cop.bench.command import app as bench_app
+from cop.feeds_table import feeds
 from cop.push import push
 from cop.server import Result, check_port, database_at, in_transaction, run_server
 from cop.settings import Settings
@@ -46,6 +47,7 @@ for name, sub in (
     app.add_typer(sub, name=name)
 app.command("push")(push)
 app.command("watch")(watch)
+app.command("feeds")(feeds)
 
 LayerArgument = Annotated[str, typer.Argument(metavar="AGENCY.SLUG", help="The layer's name.")]
 AgencyOption = Annotated[str, typer.Option("--agency", help="The agency's slug.")]

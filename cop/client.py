@@ -269,6 +269,10 @@ class Client:
         """The layers that this client may see."""
         return list(self._json("GET", "/collections")["collections"])
 
+    def feeds(self) -> list[JsonObject]:
+        """How the feeds do that this client may see: last heard, rate, lag; of its own, what was refused."""
+        return list(self._json("GET", "/feeds")["feeds"])
+
     def ready(self) -> bool:
         """Whether the service answers and has all it needs; never raises, never retries."""
         try:
