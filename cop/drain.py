@@ -12,11 +12,8 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from cop.api.errors import PROBLEM
+from cop.api.errors import PROBLEM, RETRY_AFTER_S
 from cop.live.hub import Hub
-
-RETRY_AFTER_S = 1
-"""Another worker takes the viewer at once, and so does another machine; a single process is back in a few seconds."""
 
 
 class Drain:

@@ -17,7 +17,7 @@ from fastapi import APIRouter, Response, WebSocket
 from starlette.websockets import WebSocketDisconnect
 
 from cop.api.entry import OUT_OF_REACH, pass_of
-from cop.api.errors import PROBLEM, status_of
+from cop.api.errors import PROBLEM, RETRY_AFTER_S, status_of
 from cop.api.protocols import abort, socket_of
 from cop.api.sender import Sender
 from cop.auth import origin_allowed
@@ -86,7 +86,8 @@ def _refusal(error: LayersError) -> Response:
         "code": error.code,
         "detail": error.detail,
     }
-    return Response(text_of(body), status, media_type=PROBLEM)
+    headers = {"Retry-After": str(RETRY_AFTER_S)} if status == 503 else None
+    return Response(text_of(body), status, headers, PROBLEM)
 
 
 async def _carry(websocket: WebSocket, session: Session) -> None:

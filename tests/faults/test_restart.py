@@ -84,6 +84,8 @@ async def test_sigterm_drains_refuses_newcomers_finishes_what_is_under_way_and_e
                 await connect(address, subprotocols=[PROTOCOL])
             assert refused.value.response.status_code == 503
             assert refused.value.response.headers["Retry-After"] == "1"
+            poll = await http.get("/live/events")
+            assert (poll.status_code, poll.headers["Retry-After"]) == (503, "1")
             assert (await http.get("/livez")).headers["Connection"] == "close"
             said = []
             with suppress(ConnectionClosed):
