@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import asyncpg
 import httpx
 import pytest
 from playwright.async_api import Browser, Page, WebSocket, expect
 
 import web
 from cop.app import create_app
+from cop.embedded import Cluster
 from cop.settings import Settings
 from tests.conftest import Serving, serving
 from tests.e2e.browser import chromium, executable, pixels_of
@@ -415,6 +417,37 @@ async def test_a_feed_that_falls_silent_is_told_until_it_is_heard_again(
                 break
             await page.wait_for_timeout(500)
         await expect(notice).to_have_count(0)
+
+
+@asynccontextmanager
+async def cut_off(cluster: Cluster, database_url: str) -> AsyncIterator[None]:
+    """Nobody gets into that database."""
+    name = urlsplit(database_url).path[1:]
+    connection = await asyncpg.connect(cluster.url_of("postgres"))
+    await connection.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+    await connection.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", name
+    )
+    yield
+    await connection.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+    await connection.close()
+
+
+async def test_a_server_that_is_cut_off_says_since_when_until_it_has_caught_up(
+    fire: httpx.AsyncClient, cluster: Cluster, database_url: str, browser: Browser
+) -> None:
+    await layer(fire, "cfd.units")
+    await push(fire, "cfd.units", point("E42", *LOOP, callsign="E42"))
+    url = await ticket(fire)
+    async with opened(browser, url) as page:
+        await expect(page.locator(".link.live")).to_be_visible()
+        async with cut_off(cluster, database_url):
+            await expect(page.get_by_role("alert")).to_contain_text(re.compile(r"Missing since \d\d:\d\d"))
+            await expect(page.locator(".link")).to_contain_text("INCOMPLETE")
+            await expect(page.locator(".spoken")).to_contain_text("the server cannot read the log")
+            await page.screenshot(path=ARTEFACTS / "missing.png")
+        await expect(page.get_by_role("alert")).to_have_count(0)
+        await expect(page.locator(".link")).to_contain_text("LIVE")
 
 
 async def test_a_planned_restart_hands_viewers_over_without_an_alarm(
