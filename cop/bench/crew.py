@@ -40,17 +40,15 @@ class Count:
     size: int
     cpu_s: float
     at_ns: int
-    kept: int
-    """Viewers whose recordings are still whole."""
+    """When it was counted, since 1970."""
 
     def __sub__(self, before: Count) -> Count:
         return Count(
-            self.frames - before.frames,
-            self.size - before.size,
-            self.cpu_s - before.cpu_s,
-            self.at_ns - before.at_ns,
-            self.kept,
+            self.frames - before.frames, self.size - before.size, self.cpu_s - before.cpu_s, self.at_ns
         )
+
+
+NOTHING = Count(0, 0, 0.0, 0)
 
 
 class Viewers:
@@ -120,7 +118,6 @@ class Viewers:
             sum(each.size for each in self._recordings),
             time.process_time(),
             time.time_ns(),
-            sum(each.kept for each in self._recordings),
         )
 
     async def settle(self, longest_s: float = 30.0) -> bool:
@@ -211,7 +208,6 @@ class Crews:
             sum(each.size for each in counts),
             sum(each.cpu_s for each in counts),
             max(each.at_ns for each in counts),
-            sum(each.kept for each in counts),
         )
 
 

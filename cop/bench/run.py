@@ -17,7 +17,7 @@ from zlib import crc32
 import numpy as np
 import orjson
 
-from cop.bench.crew import Count, Crews, crews
+from cop.bench.crew import NOTHING, Count, Crews, crews
 from cop.bench.fleet import Fleet, batch_count, unit_id
 from cop.bench.judging import Truth, Units, Verdict
 from cop.bench.plan import LoadFailed, Plan
@@ -31,17 +31,20 @@ LAST_WORD_S = 1.0
 
 @dataclass(slots=True)
 class Outcome:
-    """What a load came to."""
+    """What a load came to; filled in as it goes on."""
 
     plan: Plan
-    verdict: Verdict
-    counted: Count
-    published: int
-    """Observations acknowledged within the time measured."""
-    seconds: float
-    own_cpu_s: float
-    """Processor time of the load generator itself, all its processes."""
-    settled: bool
+    verdict: Verdict = field(default_factory=Verdict)
+    counted: Count = NOTHING
+    """What came to the viewers within the time measured, and what that cost their processes …"""
+    published: int = 0
+    """… the observations acknowledged in it …"""
+    own_cpu_s: float = 0.0
+    """… and the processor time of the load generator itself, all its processes."""
+    from_ns: int = 0
+    to_ns: int = 0
+    """The time measured, since 1970."""
+    settled: bool = False
     arrival_s: list[float] = field(default_factory=list)
     return_s: list[float] = field(default_factory=list)
     returned_with_cursor: int = 0
@@ -50,6 +53,11 @@ class Outcome:
     """Of the process that was to be watched, from beginning to end …"""
     measured: list[Sample] = field(default_factory=list)
     """… and within the time measured."""
+
+    @property
+    def seconds(self) -> float:
+        """How long was measured."""
+        return (self.to_ns - self.from_ns) / 1e9
 
     @property
     def cores(self) -> float:
@@ -158,43 +166,35 @@ async def run(
 ) -> Outcome:
     """Put the load on and judge it. Raises `LoadFailed` when it cannot be put on."""
     publishing = Publishing(plan.address, plan.key, plan.layer, fleet_of(plan), every_s=plan.every_s)
-    async with crews(plan) as all_crews, sampled(usage) as samples:
+    outcome = Outcome(plan)
+    async with crews(plan) as all_crews, sampled(usage) as outcome.samples:
         say(f"{plan.units:,} units report for the first time …")
         await publishing.once()
         say(f"{plan.viewers:,} viewers arrive …")
         # While nothing moves: how it is to arrive under the load, all at once, is what coming back measures.
-        arrival_s = await all_crews.arrive()
+        outcome.arrival_s = await all_crews.arrive()
         async with reporting(publishing):
             await asyncio.sleep(plan.warm_s)
             say(f"Measuring for {plan.seconds:g} s …")
-            before, accepted, own = await all_crews.count(), publishing.accepted, time.process_time()
-            first = len(samples)
-            await asyncio.sleep(plan.seconds)
-            measured = samples[first:]
-            counted, accepted = (await all_crews.count()) - before, publishing.accepted - accepted
-            own = time.process_time() - own + counted.cpu_s
-            until_ns = before.at_ns + counted.at_ns
-            returned = await _away_and_back(plan, all_crews, say)
+            await _measure(outcome, publishing, all_crews)
+            await _away_and_back(outcome, all_crews, say)
         say("All that is under way arrives …")
-        settled = all(await all_crews.all("settle"))
-        ends = _summed(await all_crews.all("ends"))
+        outcome.settled = all(await all_crews.all("settle"))
+        outcome.ends = _summed(await all_crews.all("ends"))
         say("Reading what came …")
-        verdict = await verdict_of(plan, publishing, all_crews, before.at_ns, until_ns)
-    return Outcome(
-        plan,
-        verdict,
-        counted,
-        accepted,
-        counted.at_ns / 1e9,
-        own,
-        settled,
-        arrival_s,
-        returned[0],
-        returned[1],
-        ends,
-        samples,
-        measured,
-    )
+        outcome.verdict = await verdict_of(plan, publishing, all_crews, outcome.from_ns, outcome.to_ns)
+    return outcome
+
+
+async def _measure(outcome: Outcome, publishing: Publishing, all_crews: Crews) -> None:
+    before, accepted, own = await all_crews.count(), publishing.accepted, time.process_time()
+    first = len(outcome.samples)
+    await asyncio.sleep(outcome.plan.seconds)
+    after = await all_crews.count()
+    outcome.measured = outcome.samples[first:]
+    outcome.counted, outcome.published = after - before, publishing.accepted - accepted
+    outcome.own_cpu_s = time.process_time() - own + outcome.counted.cpu_s
+    outcome.from_ns, outcome.to_ns = before.at_ns, after.at_ns
 
 
 async def verdict_of(
@@ -211,15 +211,16 @@ async def verdict_of(
     return total
 
 
-async def _away_and_back(plan: Plan, all_crews: Crews, say: Callable[[str], None]) -> tuple[list[float], int]:
-    """If the plan says so, all leave and come back at once: how long each took, and how many had a cursor."""
-    if plan.away_s is None:
-        return [], 0
+async def _away_and_back(outcome: Outcome, all_crews: Crews, say: Callable[[str], None]) -> None:
+    """If the plan says so, all leave and come back at once."""
+    away_s = outcome.plan.away_s
+    if away_s is None:
+        return
     await asyncio.sleep(LAST_WORD_S)
-    say(f"All viewers leave, and come back in {plan.away_s:g} s …")
-    with_cursor = sum(await all_crews.all("leave"))
-    await asyncio.sleep(plan.away_s)
-    return await all_crews.arrive(at_once=True), with_cursor
+    say(f"All viewers leave, and come back in {away_s:g} s …")
+    outcome.returned_with_cursor = sum(await all_crews.all("leave"))
+    await asyncio.sleep(away_s)
+    outcome.return_s = await all_crews.arrive(at_once=True)
 
 
 def _summed(counts: list[dict[str, int]]) -> dict[str, int]:

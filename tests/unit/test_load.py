@@ -15,7 +15,6 @@ import orjson
 import pytest
 
 from cop.bench.command import remarks
-from cop.bench.crew import Count
 from cop.bench.fleet import M_PER_DEGREE, Fleet, batch_count, unit_id
 from cop.bench.judging import Lags, Truth, Units, Verdict, cursor_of, gaps, judge, read_frame, told, whole_ms
 from cop.bench.plan import CITY, Address, LoadFailed, Plan, views
@@ -201,14 +200,14 @@ def test_beyond_the_bound_every_second_recording_is_let_go() -> None:
 
 def test_viewers_that_were_not_checked_are_spoken_of() -> None:
     plan = Plan(Address("127.0.0.1", 80), "", LAYER, viewers=2, units=4)
-    outcome = Outcome(plan, Verdict(checked=1), Count(1, 1, 0.0, 10**9, 1), 4, 1.0, 0.1, True)
+    outcome = Outcome(plan, Verdict(checked=1), settled=True)
     assert outcome.whole
     assert "Only 1 viewers were checked" in remarks(outcome)[0]
 
 
 def test_run_without_a_viewer_to_check_is_not_whole() -> None:
     plan = Plan(Address("127.0.0.1", 80), "", LAYER, viewers=2, units=4)
-    assert not Outcome(plan, Verdict(), Count(0, 0, 0.0, 10**9, 0), 4, 1.0, 0.1, True).whole
+    assert not Outcome(plan, settled=True).whole
 
 
 def test_every_unit_reports_once_a_round() -> None:
