@@ -14,7 +14,7 @@ from fastapi import APIRouter, Request, Response
 from starlette.types import Receive, Scope, Send
 
 from cop.api import examples_live as examples
-from cop.api.entry import join, layer_of, missing, narrowing_of, pass_of
+from cop.api.entry import caught_up, join, layer_of, missing, narrowing_of
 from cop.api.events import event_stream, wants_events
 from cop.api.leaving import unless_gone
 from cop.api.protocols import abort
@@ -50,13 +50,13 @@ async def get_changes(layer: str, request: Request) -> Response:
     query = request.query_params
     wait_s, asked = parse_wait(query.get("wait")), {"layers": [layer], **narrowing_of(query)}
     since = {layer: parse_since(query["since"])} if "since" in query else {}
-    entry = await pass_of(request)
+    entry = await caught_up(request)
     hub: Hub = request.app.state.hub
-    seen = await layer_of(hub, entry, layer)
+    seen = layer_of(hub, entry, layer)
     if wants_events(request):
-        return await event_stream(request, entry, asked, since)
+        return event_stream(request, entry, asked, since)
     with contextlib.ExitStack() as held:
-        session = await join(hub, entry, asked, since)
+        session = join(hub, entry, asked, since)
         held.callback(hub.leave, session)
         poll = Poll(session, seen, Told(since), request.headers.get("if-none-match", ""))
         if not await unless_gone(request, poll.listen(wait_s)):

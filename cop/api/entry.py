@@ -57,26 +57,31 @@ async def _standing(database: Database, secret: str) -> Standing:
         return await identify(connection, secret)
 
 
-async def layer_of(hub: Hub, entry: Pass, name: str) -> Layer:
+async def caught_up(connection: HTTPConnection) -> Pass:
+    """`pass_of`, once the stream's policy is no older than the one that the credential was judged by, nor newer.
+
+    The stream is behind by milliseconds; who has just made a layer is to find it. Nothing may be awaited between
+    this and `join`. Raises `Unavailable` as long as the stream has no policy.
+    """
+    hub: Hub = connection.app.state.hub
+    while True:
+        entry = await pass_of(connection)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(POLICY_DEADLINE_S):
+                while (hub.policy_revision or -1) < entry.policy_revision:  # noqa: ASYNC110 - a hub rings no bell
+                    await asyncio.sleep(0.02)
+        if hub.policy_revision is None:
+            raise Unavailable("The live picture has not been read yet; ask again.", code="live.starting")
+        if entry.credential is None or entry.policy_revision >= hub.policy_revision:
+            return entry
+
+
+def layer_of(hub: Hub, entry: Pass, name: str) -> Layer:
     """The layer of that name if the stream shows it to whoever comes with *entry*. Raises `NotFound`."""
-    await _policy(hub, entry)
     for layer in hub.visible_to(entry.viewer):
         if layer.name == name:
             return layer
     raise missing(entry.viewer, name)
-
-
-async def _policy(hub: Hub, entry: Pass) -> None:
-    """Wait until the stream's policy is no older than the one that the credential was judged by.
-
-    It is behind by milliseconds; who has just made a layer is to find it.
-    """
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(POLICY_DEADLINE_S):
-            while hub.policy_revision is None or hub.policy_revision < entry.policy_revision:  # noqa: ASYNC110 - a hub has no tasks to wake
-                await asyncio.sleep(0.02)
-    if hub.directory is None:
-        raise Unavailable("The live picture has not been read yet; ask again.", code="live.starting")
 
 
 def missing(viewer: Viewer, name: str) -> NotFound:
@@ -99,14 +104,13 @@ def narrowing_of(query: QueryParams) -> JsonObject:
     return narrowing
 
 
-async def join(hub: Hub, entry: Pass, asked: JsonObject, since: Mapping[str, str]) -> Session:
+def join(hub: Hub, entry: Pass, asked: JsonObject, since: Mapping[str, str]) -> Session:
     """A session for one view that no client turns. Raises `Invalid` (`query.*`), or `Unavailable` without a place."""
     text = subscription(asked, since)
     try:
         wire.read_message(text)
     except Invalid as fault:
         raise Invalid(fault.detail, code=fault.code.replace("live.", "query.", 1)) from None
-    await _policy(hub, entry)
     session = hub.join(entry)
     session.receive(text)
     return session

@@ -13,7 +13,7 @@ from fastapi import APIRouter, Request, Response
 from starlette.types import Receive, Scope, Send
 
 from cop.api import examples_live as examples
-from cop.api.entry import join, narrowing_of, pass_of
+from cop.api.entry import caught_up, join, narrowing_of
 from cop.api.leaving import unless_gone
 from cop.api.protocols import abort
 from cop.api.requests import check_query
@@ -53,7 +53,7 @@ async def get_events(request: Request) -> Response:
         asked["operation"] = query["operation"]
     if "layers" in query:
         asked["layers"] = query["layers"].split(",")
-    return await event_stream(request, await pass_of(request), asked, {})
+    return event_stream(request, await caught_up(request), asked, {})
 
 
 def wants_events(request: Request) -> bool:
@@ -61,15 +61,13 @@ def wants_events(request: Request) -> bool:
     return EVENTS in request.headers.get("accept", "")
 
 
-async def event_stream(
-    request: Request, entry: Pass, asked: JsonObject, since: Mapping[str, str]
-) -> Response:
+def event_stream(request: Request, entry: Pass, asked: JsonObject, since: Mapping[str, str]) -> Response:
     """The stream of what is *asked* for, from where the client left it, or from *since*."""
     hub: Hub = request.app.state.hub
     mark = hashlib.sha256(orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)).hexdigest()[:8]
     since = cursors_of(request.headers.get("last-event-id", ""), mark) or since
     with contextlib.ExitStack() as held:
-        session = await join(hub, entry, asked, since)
+        session = join(hub, entry, asked, since)
         held.callback(hub.leave, session)
         return EventStream(session, Told(since), mark, held.pop_all())
 

@@ -201,6 +201,7 @@ async def test_a_cursor_of_another_epoch_or_of_the_future_is_answered_by_a_reset
 
 async def test_an_answer_of_many_frames_is_complete(police, town, monkeypatch):
     monkeypatch.setattr(live_session, "FRAME_CHARACTERS", 2_000)
+    monkeypatch.setattr("cop.live.picture.CHUNK_CHARACTERS", 500)
     ids = {f"e{number}" for number in range(100)}
     await town.put(town.units, *(feature(id_) for id_ in sorted(ids)))
     await caught_up(police, UNITS, ids)
@@ -215,6 +216,7 @@ async def test_an_answer_of_many_frames_is_complete(police, town, monkeypatch):
 
 async def test_a_layer_that_is_taken_back_amid_many_frames_leaves_no_whole_answer(server, town, monkeypatch):
     monkeypatch.setattr(live_session, "FRAME_CHARACTERS", 2_000)
+    monkeypatch.setattr("cop.live.picture.CHUNK_CHARACTERS", 500)
     await town.put(town.units, *(feature(f"e{number}", note="x" * 500) for number in range(500)))
     headers = {"Authorization": f"Bearer {town.police_key}"}
     async with httpx.AsyncClient(base_url=server.url, headers=headers, timeout=30) as client:
