@@ -10,6 +10,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
+import numpy as np
+
 from cop.bench.crew import Crews, crews
 from cop.bench.plan import Plan
 from cop.bench.publishing import Publishing
@@ -44,9 +46,10 @@ async def bench_live_growth(bench: Bench) -> AsyncIterator[Figure]:
                     bench.say(f"  {viewers:,} viewers, {UNITS / every_s:,.0f} changes a second …")
                     point = await _point(replace(plan, every_s=every_s), all_crews, usage)
                     points[viewers, every_s] = point
-    for (viewers, every_s), (cores, _, frames) in points.items():
+    for (viewers, every_s), (cores, changes, frames) in points.items():
         name = f"live_growth_{viewers}_viewers_{UNITS / every_s:.0f}_changes"
         yield Figure(f"{name}_cpu", cores, "cores", "lower")
+        yield Figure(f"{name}_changes", changes, "changes/s", "higher")
         yield Figure(f"{name}_frames", frames, "frames/s", "higher")
     few, many = (_change_us(points, viewers) for viewers in (VIEWERS[0], VIEWERS[-1]))
     slow, fast = (_viewer_us(points, every_s) for every_s in (EVERY_S[0], EVERY_S[-1]))
@@ -54,6 +57,7 @@ async def bench_live_growth(bench: Bench) -> AsyncIterator[Figure]:
     yield Figure("live_growth_change_with_many_viewers", many, "µs", "lower")
     yield Figure("live_growth_frame_with_few_changes", slow, "µs", "lower")
     yield Figure("live_growth_frame_with_many_changes", fast, "µs", "lower")
+    yield Figure("live_growth_share_of_the_product", _product_share(points), "ratio", "lower")
     # 1 if they only add up; as many as there are times the viewers if each change costs something for each.
     yield Figure("live_growth_change_by_viewers", many / few, "ratio", "lower", VIEWERS[-1] / VIEWERS[0] / 3)
 
@@ -68,6 +72,19 @@ async def _point(plan: Plan, all_crews: Crews, usage: Usage) -> Point:
         count = await all_crews.count() - count
     seconds = after.at_s - before.at_s
     return (after.cpu_s - before.cpu_s) / seconds, accepted / seconds, count.frames / seconds
+
+
+def _product_share(points: dict[tuple[int, float], Point]) -> float:
+    """The part of the dearest point's cost that goes with changes times viewers, by least squares over all points.
+
+    The rest is a constant, a cost of each change, and a cost of each frame.
+    """
+    rows = [
+        (1.0, changes, frames, changes * viewers) for (viewers, _), (_, changes, frames) in points.items()
+    ]
+    cores = [cores for cores, _, _ in points.values()]
+    fitted = np.linalg.lstsq(np.array(rows), np.array(cores), rcond=None)[0]
+    return float(fitted[3] * rows[-1][3] / cores[-1])
 
 
 def _change_us(points: dict[tuple[int, float], Point], viewers: int) -> float:
