@@ -171,6 +171,7 @@ class Supervisor:
     def _stop(self, word: Word) -> None:
         self._stopping = True
         self._to_replace = []
+        self._listener.close()  # Else whoever comes when the workers have closed theirs would wait for nobody.
         for worker in self._everyone():
             worker.tell(word)
             if word is Word.CUT and not worker.was_ready:

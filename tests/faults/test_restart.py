@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
+import json
 import os
 import signal
+import sys
+import termios
 import time
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
 
 import httpx
 import psutil
 import pytest
+from sqlalchemy import text
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
 
-from tests.bench.service import served
-from tests.faults.scene import VIEWERS, scene, tell
+from cop.bench.publishing import request
+from layers.database import Database
+from layers.directory import add_layer
+from tests.bench.service import free_port, served
+from tests.faults.scene import LAYER, VIEWERS, scene, tell
+from tests.live.conftest import feature
 
 PROTOCOL = Subprotocol("cop.live.v1")
 
@@ -91,10 +101,35 @@ async def test_sigterm_drains_refuses_newcomers_finishes_what_is_under_way_and_e
             with suppress(ConnectionClosed):
                 while True:
                     said.append(str(await viewer.recv()))
-            assert any('"drain"' in text for text in said)
+            assert any('"drain"' in message for message in said)
             assert viewer.close_code == 1012
         assert await service.ended() == 0
         assert 2.9 < time.monotonic() - began < 12
+
+
+async def test_a_push_that_is_under_way_is_finished_and_acknowledged(
+    db: Database, key: Callable[..., Awaitable[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COP_DRAIN_S", "0.3")
+    secret = await key("cfd", "publish", host=True)
+    async with db.begin() as connection:
+        await add_layer(connection, LAYER, kind="units")
+    body = json.dumps(feature("E1")).encode()
+    async with served(db.url, workers=2) as service:
+        reader, writer = await asyncio.open_connection(service.host, service.port)
+        writer.write(request("POST", f"/collections/{LAYER}/items", secret, body)[:-20])
+        os.kill(service.pid, signal.SIGTERM)
+        with suppress(ConnectionRefusedError):
+            while True:
+                (await asyncio.open_connection(service.host, service.port))[1].close()
+                await asyncio.sleep(0.05)
+        writer.write(body[-20:])
+        status = await reader.readline()
+        assert status.split()[1] in (b"200", b"201"), status
+        writer.close()
+        assert await service.ended() == 0
+    async with db.connect() as connection:
+        assert await connection.scalar(text("SELECT count(*) FROM feature")) == 1
 
 
 async def test_a_second_signal_ends_the_service_at_once(
@@ -132,3 +167,27 @@ async def test_workers_do_not_outlive_a_supervisor_that_was_killed(database_url:
         os.kill(service.pid, signal.SIGKILL)
         _, alive = await asyncio.to_thread(psutil.wait_procs, workers, timeout=10)
         assert alive == []
+
+
+async def test_a_terminal_that_is_closed_ends_the_service_and_restarts_nothing(database_url: str) -> None:
+    ours, theirs = os.openpty()
+    command = [sys.executable, "-m", "cop", "serve", "--port", str(free_port()), "--workers", "2"]
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        env=os.environ | {"COP_DATABASE_URL": database_url, "COP_DRAIN_S": "0"},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    )
+    os.close(theirs)
+    said = b""
+    while b"Application startup complete" not in said:
+        said += await asyncio.to_thread(os.read, ours, 4_096)
+    workers = psutil.Process(process.pid).children(recursive=True)
+    os.close(ours)
+    async with asyncio.timeout(30):
+        await process.wait()
+    _, alive = await asyncio.to_thread(psutil.wait_procs, workers, timeout=10)
+    assert alive == []
