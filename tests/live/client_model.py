@@ -52,6 +52,17 @@ class ClientModel:
         self.resets = 0
         self.rows: list[tuple[str, Any]] = []
 
+    def held(self) -> dict[str, Any]:
+        """All features and sums, as plain JSON."""
+        layers = {
+            name: {
+                feature_id: [json.loads(geometry), json.loads(properties), observed, expires]
+                for feature_id, (geometry, properties, observed, expires) in features.items()
+            }
+            for name, features in self.layers.items()
+        }
+        return {"layers": layers, "cells": {name: dict(cells) for name, cells in self.cells.items()}}
+
     def forget(self) -> None:
         """Hold nothing any more."""
         self.layers.clear()

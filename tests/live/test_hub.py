@@ -566,6 +566,7 @@ def test_a_process_that_stops_says_when_to_come_back_and_closes_within_its_windo
     viewing = watching(world)
     world.hubs[0].drain(4_000)
     viewing.read()
+    assert viewing.model.retry_ms is not None
     assert 0 <= viewing.model.retry_ms <= 4_000
     assert viewing.session.closing is None
     world.now += 4_000

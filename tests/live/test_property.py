@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import h3
 import hypothesis.strategies as st
+import pytest
 from hypothesis import HealthCheck, settings
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
 
 from cop.live import follow as follow_module
 from cop.live import picture as picture_module
@@ -31,10 +43,12 @@ VIEWS = [
 # The last two have one CRC-32.
 IDS = st.sampled_from(["a", "b", "c", "plumless", "buckeroo"])
 LIVE = st.sampled_from([LayerId(1), LayerId(2)])
-LNGS = st.one_of(st.sampled_from([-180.0, -175.0, 0.0, 3.0, 179.9, 180.0]), st.floats(-8, 8))
+# As the door rounds them, and without a negative zero.
+DEGREES = st.floats(-8, 8).map(lambda degrees: round(degrees, 7) + 0.0)
+LNGS = st.one_of(st.sampled_from([-180.0, -175.0, 0.0, 3.0, 179.9, 180.0]), DEGREES)
 PARKED = {"a": (1.0, 1.0), "b": (3.0, 3.0), "c": (-6.0, 2.0), "plumless": (5.0, 4.0), "buckeroo": (5.5, 2.0)}
-PLACES = st.builds(point, LNGS, st.floats(-8, 8))
-LINES = st.lists(st.tuples(LNGS, st.floats(-8, 8)), min_size=2, max_size=3).map(
+PLACES = st.builds(point, LNGS, DEGREES)
+LINES = st.lists(st.tuples(LNGS, DEGREES), min_size=2, max_size=3).map(
     lambda positions: {"type": "LineString", "coordinates": [list(each) for each in positions]}
 )
 PROPERTIES = st.fixed_dictionaries(
@@ -140,8 +154,12 @@ class Streams(RuleBasedStateMachine):
         """Whatever was done, in the end everybody holds what is so."""
         try:
             self.settle()
+            self.keep_scripts()
         finally:
             session_module.FRAME_CHARACTERS, picture_module.CHUNK_CHARACTERS = 1_000_000, 100_000
+
+    def keep_scripts(self) -> None:
+        """For the page, in a subclass."""
 
     @rule(layer=LIVE, id_=IDS, place=st.one_of(PLACES, LINES, st.none()), properties=PROPERTIES)
     def put(self, layer, id_, place, properties) -> None:
@@ -232,9 +250,10 @@ class Streams(RuleBasedStateMachine):
         viewing, model, views = self.viewings[who], self.viewings[who].model, self.views[who]
         viewing.leave()
         held = {}
-        if (
-            model.view != len(views) - 1
-        ):  # It is neither the old view nor the new one: it starts with nothing.
+        viewing.script.append({"reconnect": True})
+        if model.view != len(views) - 1:
+            # What it holds is neither of the old view nor of the new one: it starts with nothing.
+            viewing.script[-1] = {"forget": True}
             model.forget()
         elif model.anchor != model.view:
             held = {"held": views[model.anchor]}
@@ -259,6 +278,7 @@ class Streams(RuleBasedStateMachine):
                     summed = session._follows[layer].sums is not None
                     assert model.layers[name] == ({} if summed else states(seen))
                     assert model.cells[name] == (sums(seen, session._sight) if summed else {})
+            viewing.script.append({"expect": model.held()})
 
     def seen(self, layer: LayerId, view: View | None, sight: Sight) -> list[Feature]:
         """What is in sight, straight from the layer; all that is in view is."""
@@ -283,3 +303,27 @@ Streams.TestCase.settings = settings(
     max_examples=300, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
 )
 TestStreams = Streams.TestCase
+
+
+@pytest.mark.slow
+def test_the_page_folds_the_same_messages_to_the_same_picture(tmp_path):
+    """What the viewers of some random sequences were sent, played to the page's own code."""
+    count = itertools.count()
+
+    class Recorded(Streams):
+        def keep_scripts(self) -> None:
+            for viewing in self.viewings:
+                lines = "\n".join(map(json.dumps, viewing.script))
+                (tmp_path / f"{next(count)}.jsonl").write_text(lines, encoding="utf-8")
+
+    run_state_machine_as_test(Recorded, settings=settings(Streams.TestCase.settings, max_examples=60))
+    done = subprocess.run(  # noqa: PLW1510 - the words are wanted with the failure
+        [sys.executable, "hatch_build.py", "replay"],
+        cwd=Path(__file__).parents[2],
+        env=os.environ | {"COP_REPLAYS": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert next(count) >= 4 * 50

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -170,6 +171,8 @@ class Viewing:
     def __init__(self, world: World, hub: Hub, viewer: Viewer = OWN, *, packing: bool = False) -> None:
         self.world = world
         self.packing = packing
+        self.script: list[dict[str, Any]] = []
+        """All that it was sent, and came back for, to be played to the page."""
         self.viewer = viewer
         self.model = ClientModel()
         self.connect(hub)
@@ -189,6 +192,8 @@ class Viewing:
         while at_most and (message := self.session.next_message()) is not None:
             self.session.sent()
             self.model.apply(message)
+            packed = isinstance(message, bytes)
+            self.script.append({"bytes": b64encode(message).decode()} if packed else {"text": message})
             at_most -= 1
 
     def ticked(self) -> ClientModel:
