@@ -291,7 +291,9 @@ async def test_health_tells_the_process_from_its_work(browser: httpx.AsyncClient
     async with asyncio.timeout(5):
         while (ready := await browser.get("/readyz")).status_code != 200:  # noqa: ASYNC110 - another service tells no event
             await asyncio.sleep(0.05)
-    assert all(ready.json()["parts"].values())
+    parts = ready.json()["parts"]
+    assert not parts.pop("draining")
+    assert all(parts.values())
 
 
 async def test_openapi_names_every_address_and_carries_examples(browser: httpx.AsyncClient) -> None:
@@ -300,6 +302,10 @@ async def test_openapi_names_every_address_and_carries_examples(browser: httpx.A
     assert push["requestBody"]["content"]["application/geo+json"]["example"]["features"][0]["id"] == "E42"
     assert "422" in push["responses"] or "4XX" in push["responses"]
     assert "/coverage/analysis" in document["paths"]
+    for path, member in (("/collections/{layer}/changes", "next"), ("/feeds/{layer}", "rejects")):
+        told = document["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]["example"]
+        assert member in told
+    assert "text/event-stream" in document["paths"]["/live/events"]["get"]["responses"]["200"]["content"]
     form = document["paths"]["/keys"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     assert form["properties"]["scopes"]["items"]["enum"] == ["publish", "view", "plan", "admin"]
 
