@@ -102,27 +102,6 @@ def states(features: list[Feature]) -> dict[str, State]:
     }
 
 
-def sums(features: list[Feature], sight: Sight) -> dict[str, tuple[int, str | None, int]]:
-    """Counts, worst statuses and oldest observations by cell, in the plainest way."""
-    resolution = 1 if sight.resolution is None else sight.resolution + 1
-    cells: dict[str, list[Feature]] = {}
-    for feature in features:
-        if feature.bbox is not None:
-            west, south, east, north = feature.bbox
-            finest = h3.latlng_to_cell((south + north) / 2, (west + east) / 2, 12)
-            if sight.holds(h3.str_to_int(finest)):
-                cells.setdefault(h3.cell_to_parent(finest, resolution), []).append(feature)
-    worst_first = ["distress", "available", None]
-    return {
-        cell: (
-            len(inside),
-            min((json.loads(each.properties).get("status") for each in inside), key=worst_first.index),
-            min(milliseconds(each.observed_at) for each in inside),
-        )
-        for cell, inside in cells.items()
-    }
-
-
 class Streams(RuleBasedStateMachine):
     """Two processes that lag behind the logs as they please, and four viewers who read as they please."""
 
@@ -277,7 +256,7 @@ class Streams(RuleBasedStateMachine):
                     seen = self.seen(layer, view_from(views[-1]), session._sight)
                     summed = session._follows[layer].sums is not None
                     assert model.layers[name] == ({} if summed else states(seen))
-                    assert model.cells[name] == (sums(seen, session._sight) if summed else {})
+                    assert model.cells[name] == (self.sums(layer, session._sight) if summed else {})
             viewing.script.append({"expect": model.held()})
 
     def seen(self, layer: LayerId, view: View | None, sight: Sight) -> list[Feature]:
@@ -289,6 +268,28 @@ class Streams(RuleBasedStateMachine):
             wanted = sight.statuses is None or status in sight.statuses
             assert (feature in seen) if wanted and in_view(feature, view) else (wanted or feature not in seen)
         return seen
+
+    def sums(self, layer: LayerId, sight: Sight) -> dict[str, tuple[int, str | None, int]]:
+        """Counts, worst statuses and oldest observations by cell, in the plainest way; a shape counts in its middle."""
+        resolution = 1 if sight.resolution is None else sight.resolution + 1
+        cells: dict[str, list[tuple[str | None, int]]] = {}
+        for feature in self.world.logs[layer].features.values():
+            status = json.loads(feature.properties).get("status")
+            if feature.bbox is not None and (sight.statuses is None or status in sight.statuses):
+                west, south, east, north = feature.bbox
+                finest = h3.latlng_to_cell((south + north) / 2, (west + east) / 2, 12)
+                if sight.holds(h3.str_to_int(finest)):
+                    inside = cells.setdefault(h3.cell_to_parent(finest, resolution), [])
+                    inside.append((status, milliseconds(feature.observed_at)))
+        worst_first = ["distress", "available", None]
+        return {
+            cell: (
+                len(inside),
+                min((status for status, _ in inside), key=worst_first.index),
+                min(observed_ms for _, observed_ms in inside),
+            )
+            for cell, inside in cells.items()
+        }
 
     @invariant()
     def nobody_holds_a_layer_that_its_process_knows_to_be_hidden(self) -> None:
