@@ -37,7 +37,7 @@ PROTOCOL = Subprotocol("cop.live.v1")
 async def test_a_rolling_restart_under_load_loses_nothing_and_interrupts_nobody(open_folder: Path) -> None:
     async with scene(open_folder, workers=2) as staged:
         staged.load()
-        staged.watch(max(VIEWERS, 6))
+        staged.watch(VIEWERS + 2)
         await staged.under_way()
         rate, old = staged.rate(), {worker.pid for worker in staged.workers()}
         os.kill(staged.service.pid, signal.SIGHUP)
