@@ -17,7 +17,10 @@ from layers.log import Departure, Head
 from layers.model import Change, Feature, FeatureId, LayerId, Op
 
 MAX_GONE = 20_000
-"""Departures remembered a layer, about 3 MB; a viewer who has missed more than that starts anew."""
+"""Departures remembered a layer, about 3 MB, read back from the log when the layer is loaded.
+
+A viewer who has missed more than that starts anew; to be told so many would be longer than to be told the layer.
+"""
 CHUNK_CHARACTERS = 100_000
 """Of rows that are joined for all who start: a tenth of a frame."""
 

@@ -14,7 +14,7 @@ from websockets.exceptions import ConnectionClosed
 
 from cop.live.held import Held
 from cop.live.interest import sight_of, view_from
-from cop.live.wire import PROTOCOL, milliseconds
+from cop.live.wire import PACKED_PROTOCOL, PROTOCOL, milliseconds
 from layers.database import Database
 from layers.model import Layer
 from layers.query import read_layer
@@ -36,9 +36,8 @@ class Dialogue:
 
     async def _read(self) -> None:
         try:
-            async for text in self.socket:
-                assert isinstance(text, str)
-                self.model.apply(text)
+            async for message in self.socket:
+                self.model.apply(message)
                 self._changed.set()
         except ConnectionClosed:
             pass
@@ -73,13 +72,18 @@ class Dialogue:
 
 @asynccontextmanager
 async def dialogue(
-    ws_url: str, secret: str | None = None, model: ClientModel | None = None, **headers: str
+    ws_url: str,
+    secret: str | None = None,
+    model: ClientModel | None = None,
+    *,
+    packed: bool = False,
+    **headers: str,
 ) -> AsyncIterator[Dialogue]:
-    """Open /live, as the holder of *secret* or as the public."""
+    """Open /live, as the holder of *secret* or as the public; *packed*: in the binary form."""
     authorization = {"Authorization": f"Bearer {secret}"} if secret else {}
     socket = await connect(
         f"{ws_url}/live",
-        subprotocols=[PROTOCOL],
+        subprotocols=[PACKED_PROTOCOL if packed else PROTOCOL],  # type: ignore[list-item]  # a text is one
         additional_headers=authorization | headers,
         compression=None,
         max_size=None,

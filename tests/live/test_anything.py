@@ -27,8 +27,8 @@ LATER_S = 30.0
 class Someone:
     """A viewer who looks about, loses the connection, and comes back to either process."""
 
-    def __init__(self, servers: list[Serving], key: str, chance: random.Random) -> None:
-        self.servers, self.key, self.chance = servers, key, chance
+    def __init__(self, servers: list[Serving], key: str, chance: random.Random, *, packed: bool) -> None:
+        self.servers, self.key, self.chance, self.packed = servers, key, chance, packed
         self.model = ClientModel()
         self.view: dict[str, Any] | None = None
         self.number = 0
@@ -38,12 +38,11 @@ class Someone:
     async def come(self) -> None:
         """Connect, with cursors where they are good for the view."""
         if self.model.view != self.number:
-            self.model.layers.clear()
-            self.model.cursors.clear()
+            self.model.forget()
         server = self.chance.choice(self.servers)
         while True:
             try:
-                opening = dialogue(server.ws_url, self.key, self.model)
+                opening = dialogue(server.ws_url, self.key, self.model, packed=self.packed)
                 self.talk = await self._open.enter_async_context(opening)
                 break
             except InvalidStatus as refused:
@@ -165,7 +164,11 @@ class Havoc:
 async def test_whatever_happens_every_viewer_ends_with_a_fresh_snapshot(server, second_server, town, seed):
     chance = random.Random(seed)
     servers = [server, second_server]
-    people = [Someone(servers, key, chance) for key in (town.fire_key, town.police_key) * 2]
+    people = [
+        Someone(servers, key, chance, packed=packed)
+        for packed in (False, True)
+        for key in (town.fire_key, town.police_key)
+    ]
     for someone in people:
         await someone.come()
     havoc = Havoc(town, people, chance)
