@@ -12,6 +12,7 @@ from fastapi import WebSocket
 from starlette.requests import HTTPConnection
 from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import Frame
 from websockets.http11 import Request
@@ -158,22 +159,35 @@ class BoundedWebsocket(WebSocketsSansIOProtocol):
             self.transport.close()
 
     def handle_events(self) -> None:
-        """Count the frames that have come before anything is done about them."""
+        """Count the frames that have come, then take one at a time: nothing follows one that ends the connection."""
         now = self.loop.time()
         earned = (now - self._counted_at) * FRAMES_A_SECOND
         self._allowance = min(self._allowance + earned, FRAMES_AT_ONCE) - len(self.conn.events)
         self._counted_at = now
         if self._allowance < 0:
             self._fail(1008, f"more than {FRAMES_A_SECOND} frames a second")
-        else:
+        for event in self.conn.events_received():
+            if self._deaf:
+                return
+            self.conn.events = [event]
             super().handle_events()
 
     def handle_cont(self, event: Frame) -> None:
         """Take a further part of a message."""
         if len(self.frames) >= MAX_FRAGMENTS:
             self._fail(1009, f"more than {MAX_FRAGMENTS} frames in one message")
-        elif not self._deaf:
+        else:
             super().handle_cont(event)
+
+    def send_receive_event_to_app(self) -> None:
+        """Hand on a message that has come whole; one that is no text is the peer's fault, not one for the log."""
+        try:
+            if self.curr_msg_data_type == "text":
+                b"".join(self.frames).decode()
+        except UnicodeDecodeError:
+            self._fail(1007, "not UTF-8")
+        else:
+            super().send_receive_event_to_app()
 
     def handle_ping(self) -> None:
         """Answer, unless the peer does not read: the answers would pile up."""
@@ -203,6 +217,7 @@ class BoundedWebsocket(WebSocketsSansIOProtocol):
 
     def keepalive_timeout(self) -> None:
         """The peer is gone, or as good as gone."""
+        self._deaf = True
         super().keepalive_timeout()
         self._cut_soon()
 
@@ -212,7 +227,10 @@ class BoundedWebsocket(WebSocketsSansIOProtocol):
         self._cut_soon()
 
     async def send(self, message: ASGISendEvent) -> None:
-        """Send what the application says."""
+        """Send what the application says, once there is room."""
+        await self.writable.wait()
+        if self._deaf:  # uvicorn would take it for a mistake of the application's.
+            raise ClientDisconnected
         await super().send(message)
         if self.close_sent and self.initial_response is not None:
             self.handshake_complete = True  # It was refused; uvicorn would report that as an error of ours.

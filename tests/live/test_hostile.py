@@ -10,6 +10,7 @@ import base64
 import contextlib
 import json
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -22,7 +23,7 @@ import httpx
 import psutil
 import pytest
 
-from cop.api.protocols import HEAD_DEADLINE_S, MAX_CONNECTIONS
+from cop.api.protocols import FRAMES_A_SECOND, HEAD_DEADLINE_S, MAX_CONNECTIONS, MAX_FRAGMENTS
 from cop.embedded import Cluster
 from cop.live.hub import MAX_SESSIONS
 from cop.live.session import SEND_DEADLINE_MS
@@ -192,12 +193,14 @@ def keys(cluster: Cluster, spares: Spares) -> Iterator[tuple[str, Keys]]:
 
 
 @pytest.fixture(scope="module")
-def host(keys: tuple[str, Keys]) -> Iterator[Host]:
-    """One service for all attacks: each must leave it as it was."""
+def host(keys: tuple[str, Keys], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+    """One service for all attacks: each must leave it as it was, and none is worth an error in its log."""
     port = free_port()
     environment = os.environ | {"COP_DATABASE_URL": keys[0], "COP_LOG_LEVEL": "warning", "COP_DRAIN_S": "0"}
     command = [sys.executable, "-m", "cop", "serve", "--port", str(port)]
-    process = subprocess.Popen(command, env=environment)
+    log = tmp_path_factory.mktemp("host") / "serve.log"
+    with log.open("w") as errors:
+        process = subprocess.Popen(command, env=environment, stderr=errors)
     try:
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline and process.poll() is None:
@@ -209,6 +212,8 @@ def host(keys: tuple[str, Keys]) -> Iterator[Host]:
     finally:
         process.terminate()
         process.wait(30)
+    said = log.read_text()
+    assert re.findall(r"Traceback|Fatal error|^.*ERROR.*$", said, re.MULTILINE) == [], said[-4_000:]
 
 
 @contextlib.contextmanager
@@ -355,10 +360,38 @@ async def test_pings_of_one_who_does_not_read_are_not_answered_into_memory(host:
 # --- said nonsense
 
 
-async def test_bytes_that_are_no_text_close_the_socket_with_1007(host: Host):
+@pytest.mark.parametrize(
+    "said",
+    [
+        frame(TEXT, b"\xff\xfe"),
+        frame(TEXT, b"\xff") * 2,
+        frame(TEXT, b"\xff") + frame(PING),
+        frame(TEXT, b"\xff") + frame(TEXT, b"{", final=False) + frame(CONTINUATION, b"}"),
+        frame(TEXT, b"\xc3", final=False) + frame(CONTINUATION, b"("),
+    ],
+    ids=["once", "twice", "then a ping", "then parts", "in parts"],
+)
+async def test_bytes_that_are_no_text_close_the_socket_with_1007(host: Host, said: bytes):
     async with host.socket() as peer:
-        await peer.say(frame(TEXT, b"\xff\xfe"))
+        await peer.say(said)
         assert await peer.close_code() == 1007
+
+
+async def test_a_letter_may_be_split_between_two_parts_of_a_message(host: Host):
+    async with host.socket() as peer:
+        first, second = '{"type": "ping", "sent": 7, "said": "É"}'.encode().split(b"\x89")
+        await peer.say(frame(TEXT, first, final=False), frame(CONTINUATION, b"\x89" + second))
+        assert (await peer.message("pong"))["sent"] == 7
+
+
+async def test_a_message_that_goes_beyond_its_parts_twice_at_once_is_closed_once(host: Host):
+    async with host.socket() as peer:
+        await peer.say(frame(TEXT, b"{", final=False))
+        for _ in range(3):
+            await peer.say(frame(CONTINUATION, final=False) * 64)
+            await asyncio.sleep(64 / FRAMES_A_SECOND)
+        await peer.say(frame(CONTINUATION, final=False) * (MAX_FRAGMENTS - 3 * 64 + 2))
+        assert await peer.close_code() == 1009
 
 
 @pytest.mark.parametrize(
@@ -372,6 +405,7 @@ async def test_bytes_that_are_no_text_close_the_socket_with_1007(host: Host):
         (bytes([0x81, 0x02]) + b"{}", 1002),
         (bytes([0xF1, 0x80, 0, 0, 0, 0]), 1002),
         (frame(TEXT, b"{", final=False) + frame(TEXT, b"}"), 1002),
+        (frame(TEXT, b"\xff") + frame(CLOSE, b"\x03\xe8"), 1000),
     ],
     ids=[
         "binary",
@@ -382,6 +416,7 @@ async def test_bytes_that_are_no_text_close_the_socket_with_1007(host: Host):
         "unmasked",
         "reserved",
         "mixed",
+        "no text, but a good-bye",
     ],
 )
 async def test_a_frame_against_the_rules_closes_the_socket(host: Host, first: bytes, code: int):
