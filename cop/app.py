@@ -31,6 +31,7 @@ from cop.api import (
     session,
     tiles,
 )
+from cop.api.standings import Standings
 from cop.drain import Drain, Gate
 from cop.feeds import Feeds
 from cop.live.hub import Hub
@@ -65,6 +66,7 @@ def create_app(settings: Settings) -> FastAPI:
     hub = Hub(tick_ms=settings.tick_ms)
     watched = Feeds(database, hub, publisher.refusals)
     pump = Pump(database, hub, settings.database_url)
+    standings = Standings(database, hub)
     drain = Drain(hub, window_s=settings.drain_s)
     analysts = Analysts()
 
@@ -74,6 +76,7 @@ def create_app(settings: Settings) -> FastAPI:
         async with AsyncExitStack() as stack:
             stack.push_async_callback(database.dispose)
             stack.push_async_callback(publisher.close)
+            stack.push_async_callback(standings.close)
             stack.callback(analysts.close)
             await stack.enter_async_context(
                 kept(
@@ -96,6 +99,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.directories = Directories()
     app.state.publisher = publisher
     app.state.hub = hub
+    app.state.standings = standings
     app.state.feeds = watched
     app.state.drain = drain
     app.state.pump = pump

@@ -9,10 +9,10 @@ import hashlib
 import secrets
 import string
 import zlib
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -243,24 +243,48 @@ class Standing:
 
 IDENTIFY = text(
     f"""
-    SELECT policy.revision, credential.id, credential.kind, credential.agency_id, credential.scopes,
-           credential.prefix, credential.expires_at, agency.slug, agency.host
+    SELECT policy.revision, credential.hash, credential.id, credential.kind, credential.agency_id,
+           credential.scopes, credential.prefix, credential.expires_at, agency.slug, agency.host
     FROM policy
-    LEFT JOIN credential ON credential.hash = :hash AND credential.kind IN ('key', 'session') AND {VALID}
+    LEFT JOIN credential ON credential.hash = ANY(CAST(:hashes AS bytea[]))
+                        AND credential.kind IN ('key', 'session') AND {VALID}
     LEFT JOIN agency ON agency.id = credential.agency_id
     """  # noqa: S608 - of a constant only
 )
 
 
+def recognised(secret: str) -> bytes:
+    """The hash by which the credential of that secret is found. Raises `Unauthenticated` for what is none of ours."""
+    if not well_formed(secret):
+        raise Unauthenticated("This key is not valid.")
+    return hash_of(secret)
+
+
 async def identify(connection: AsyncConnection, secret: str | None) -> Standing:
     """Who holds *secret*: None is the public. Raises `Unauthenticated` for anything that is not valid now."""
-    if secret is not None and not well_formed(secret):
-        raise Unauthenticated("This key is not valid.")
-    row = (await connection.execute(IDENTIFY, {"hash": b"" if secret is None else hash_of(secret)})).one()
+    hashes = [] if secret is None else [recognised(secret)]
+    policy_revision, standings = await identify_all(connection, hashes)
     if secret is None:
-        return Standing(PUBLIC, row.revision)
-    if row.agency_id is None:
+        return Standing(PUBLIC, policy_revision)
+    return standing_in(standings, hashes[0])
+
+
+async def identify_all(
+    connection: AsyncConnection, hashes: Collection[bytes]
+) -> tuple[int, dict[bytes, Standing]]:
+    """The policy's revision, and what those of these credentials (by hash) are worth that are valid now."""
+    rows = (await connection.execute(IDENTIFY, {"hashes": list(hashes)})).all()
+    return rows[0].revision, {row.hash: _standing_of(row) for row in rows if row.agency_id is not None}
+
+
+def standing_in(standings: Mapping[bytes, Standing], hash: bytes) -> Standing:
+    """That credential's among those that are valid. Raises `Unauthenticated` if it is not."""
+    if hash not in standings:
         raise Unauthenticated("This key is not valid.")
+    return standings[hash]
+
+
+def _standing_of(row: Any) -> Standing:
     scopes = with_implied(Scope(scope) for scope in row.scopes)
     viewer = Viewer(AgencyId(row.agency_id), scopes, f"{row.slug}:{row.prefix}", row.host)
     return Standing(viewer, row.revision, row.expires_at, row.id, row.kind)

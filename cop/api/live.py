@@ -16,10 +16,11 @@ from time import monotonic
 from fastapi import APIRouter, Response, WebSocket
 from starlette.websockets import WebSocketDisconnect
 
-from cop.api.entry import OUT_OF_REACH, pass_of
+from cop.api.entry import pass_of
 from cop.api.errors import PROBLEM, RETRY_AFTER_S, status_of
 from cop.api.protocols import abort, socket_of
 from cop.api.sender import Sender
+from cop.api.standings import OUT_OF_REACH
 from cop.auth import origin_allowed
 from cop.live.hub import Hub
 from cop.live.session import OUR_FAULT, Pass, Session

@@ -7,6 +7,7 @@ methods of their `Session`; all on one event loop, so nothing here needs a lock.
 from __future__ import annotations
 
 import logging
+import math
 import random
 import time
 from collections import Counter, defaultdict
@@ -40,6 +41,10 @@ class Hub:
         self.picture: Picture = {}
         self.directory: Directory | None = None
         """The policy; None until it has been read for the first time."""
+        self.newest_policy = 0
+        """The newest revision of the policy that is known of, whether or not it is in force here already."""
+        self.policy_asked_s = -math.inf
+        """When (`time.monotonic`) that was last asked for."""
         self.sessions: set[Session] = set()
         self._public = 0
         """How many of them are the public's."""
@@ -83,6 +88,14 @@ class Hub:
         if session in self.sessions:
             self.sessions.remove(session)
             self._public -= session.viewer.agency is None
+
+    def hear_of_policy(self, revision: int, asked_s: float) -> None:
+        """The policy is at *revision*, as the database was asked at *asked_s* (`time.monotonic`).
+
+        Whoever joins from now on has a credential that was found valid under no older one.
+        """
+        self.newest_policy = max(self.newest_policy, revision)
+        self.policy_asked_s = max(self.policy_asked_s, asked_s)
 
     def credentials(self, *, vouched_before: int) -> set[bytes]:
         """The credentials of sessions that were last found valid under a policy older than this revision."""

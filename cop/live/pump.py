@@ -148,8 +148,7 @@ class Pump:
         The policy comes first, and of each log only what the heads named that were read together with it:
         nothing that was committed after a share was taken back reaches anybody on the strength of that share.
         """
-        async with self._database.connect() as connection:
-            heads = await read_heads(connection)
+        heads = await self._read_heads()
         await self._follow_policy(heads)
         lost = await self._fold(heads)
         if lost:
@@ -158,13 +157,22 @@ class Pump:
         self._hear(heads)
         self._read_at, self._read_ms = monotonic(), self._hub.clock()
 
+    async def _read_heads(self) -> Heads:
+        asked_s = monotonic()
+        async with self._database.connect() as connection:
+            heads = await read_heads(connection)
+        self._hub.hear_of_policy(heads.policy_revision, asked_s)
+        return heads
+
     async def _follow_policy(self, heads: Heads) -> None:
         """Put the policy in force that *heads* were read with, or a newer one; cut off ended credentials."""
         directory = self._hub.directory
         if directory is None or directory.policy_revision < heads.policy_revision:
+            asked_s = monotonic()
             async with self._database.snapshot() as connection:
                 directory = await read_directory(connection)
-        # Whoever joined while we were reading is asked about in the next round.
+            self._hub.hear_of_policy(directory.policy_revision, asked_s)
+        # From here on nobody joins by an older policy: who did, in the last moment too, is among these.
         if asked := self._hub.credentials(vouched_before=directory.policy_revision):
             async with self._database.connect() as connection:
                 valid = await still_valid(connection, asked)
@@ -202,9 +210,7 @@ class Pump:
     async def _load(self, layers: list[Layer]) -> None:
         """Read *layers* whole; show them once the policy in force is known to be no older than they are."""
         loaded = {layer.id: await self._read_whole(layer) for layer in layers}
-        async with self._database.connect() as connection:
-            heads = await read_heads(connection)
-        await self._follow_policy(heads)
+        await self._follow_policy(await self._read_heads())
         self._hub.picture.update(loaded)
         assert self._hub.directory is not None
         self._hub.judge(self._hub.directory)  # Greetings name the layers' epochs.

@@ -15,7 +15,6 @@ from sqlalchemy import text as sql
 
 from cop.live import session as live_session
 from layers.credentials import revoke
-from layers.database import Database
 from layers.directory import moved_on
 from tests.conftest import Serving
 from tests.live.client_model import ClientModel
@@ -323,10 +322,9 @@ async def test_the_public_costs_no_statement(server, public, town, monkeypatch):
         while (await public.get(UNITS)).status_code == 404:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
 
-    def refuse(_: Database) -> None:
+    def refuse() -> None:
         raise AssertionError("a connection was asked for")
 
-    monkeypatch.setattr("cop.api.entry.identify", refuse)
     monkeypatch.setattr(server.app.state.database, "connect", refuse)
     assert (await public.get(UNITS)).status_code == 200
 
