@@ -57,6 +57,7 @@ class Viewers:
     def __init__(self, plan: Plan, share: int) -> None:
         self._plan = plan
         mine = list(views(plan))[share :: plan.processes]
+        self._keys = [plan.key_of(viewer) for viewer in range(plan.viewers)][share :: plan.processes]
         self._recordings = [Recording(view) for view in mine]
         self._shelf = Shelf(self._recordings, plan.keep_bytes // plan.processes)
         self._sockets: list[Socket] = []
@@ -82,8 +83,7 @@ class Viewers:
     async def _one(self, number: int, room: asyncio.Semaphore) -> tuple[Socket, float]:
         plan, recording = self._plan, self._recordings[number]
         async with room:
-            key = None if plan.public else plan.key
-            socket = await connect(self._shelf, recording, plan.address, plan.form, key)
+            socket = await connect(self._shelf, recording, plan.address, plan.form, self._keys[number])
             held = socket.until_view(self._turn)
             since = self._since[number] if self._since else None
             limit = min(max(plan.units, 20_000), MOST_LIMIT)
@@ -95,10 +95,10 @@ class Viewers:
 
     async def listen(self) -> None:
         """Open all connections and ask for nothing: for a server that sends to whoever is there."""
-        plan, key = self._plan, None if self._plan.public else self._plan.key
+        plan = self._plan
         self._sockets = [
             await connect(self._shelf, recording, plan.address, plan.form, key)
-            for recording in self._recordings
+            for recording, key in zip(self._recordings, self._keys, strict=True)
         ]
 
     async def leave(self) -> int:

@@ -77,6 +77,8 @@ class Plan:
     processes: int = 1
     public: bool = False
     """The viewers come without the key: the layer must be shared with the public."""
+    keys: tuple[str, ...] = ()
+    """The viewers' own keys, in turn; without any they all come with `key`."""
     away_s: float | None = None
     """Halfway, all viewers leave for so long and come back at once with their cursors."""
     keep_bytes: int = 1 << 30
@@ -86,6 +88,12 @@ class Plan:
     def rate(self) -> float:
         """Observations a second, if the service keeps up."""
         return self.units / self.every_s
+
+    def key_of(self, viewer: int) -> str | None:
+        """What the viewer of that number comes with."""
+        if self.public:
+            return None
+        return self.keys[viewer % len(self.keys)] if self.keys else self.key
 
 
 def views(plan: Plan) -> Iterator[dict[str, Any]]:

@@ -1,6 +1,6 @@
 """All viewers leave, units go on, all viewers come back at once: how long until each holds its view again.
 
-They are the public's, so that no credential is looked up; then coming back asks the database nothing at all.
+Coming back asks the database nothing, whether the viewers are the public's or come with a key each.
 """
 
 from __future__ import annotations
@@ -12,10 +12,13 @@ from collections.abc import AsyncIterator
 from sqlalchemy import text as sql
 
 from cop.bench.crew import Crews, crews
+from cop.bench.plan import Plan
 from cop.bench.publishing import Publishing
 from cop.bench.run import fleet_of, reporting, verdict_of
 from cop.bench.usage import Usage
+from layers.credentials import create_key
 from layers.database import Database
+from layers.model import Scope
 from tests.bench import Bench, Figure, percentiles
 from tests.bench.live_scene import Scene, scene
 
@@ -28,21 +31,34 @@ COUNTED_S = 2.5
 async def bench_live_return_1000(bench: Bench) -> AsyncIterator[Figure]:
     """A thousand come back."""
     async with scene(bench) as served:
-        async for figure in _return(bench, served, 1_000, within_s=5.0):
+        plan = served.plan(viewers=1_000, units=UNITS, public=True)
+        async for figure in _return(bench, served, "live_return_1000", plan, within_s=5.0):
+            yield figure
+
+
+async def bench_live_return_keyed(bench: Bench) -> AsyncIterator[Figure]:
+    """A thousand come back, each with a key of its own."""
+    async with scene(bench) as served:
+        async with served.database.begin() as connection:
+            keys = [await create_key(connection, "cfd", [Scope.VIEW]) for _ in range(1_000)]
+        plan = served.plan(viewers=1_000, units=UNITS, keys=tuple(keys))
+        async for figure in _return(bench, served, "live_return_1000_keyed", plan, within_s=5.0):
             yield figure
 
 
 async def bench_live_return_2000(bench: Bench) -> AsyncIterator[Figure]:
     """Two thousand come back: all places that the public has in one process."""
     async with scene(bench) as served:
-        async for figure in _return(bench, served, 2_000, within_s=10.0):
+        plan = served.plan(viewers=2_000, units=UNITS, public=True)
+        async for figure in _return(bench, served, "live_return_2000", plan, within_s=10.0):
             yield figure
 
 
-async def _return(bench: Bench, served: Scene, viewers: int, *, within_s: float) -> AsyncIterator[Figure]:
-    plan = served.plan(viewers=viewers, units=UNITS, public=True)
+async def _return(
+    bench: Bench, served: Scene, name: str, plan: Plan, *, within_s: float
+) -> AsyncIterator[Figure]:
     publishing = Publishing(plan.address, plan.key, plan.layer, fleet_of(plan), every_s=plan.every_s)
-    name, usage = f"live_return_{viewers}", Usage(served.service.pid)
+    viewers, usage = plan.viewers, Usage(served.service.pid)
     async with crews(plan) as all_crews:
         await publishing.once()
         async with reporting(publishing):
