@@ -11,7 +11,14 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from cop.api.live import BINARY, MESSAGES_A_SECOND, MESSAGES_AT_ONCE, TOO_LARGE, TOO_MANY
+from cop.api.live import (
+    BINARY,
+    CLOSE_DEADLINE_S,
+    MESSAGES_A_SECOND,
+    MESSAGES_AT_ONCE,
+    TOO_LARGE,
+    TOO_MANY,
+)
 from cop.asyncapi import examples, messages
 from cop.auth import COOKIE
 from cop.live.hub import MAX_SESSIONS
@@ -58,7 +65,9 @@ back. A cursor of revision 0 means that nothing whole is held.
 {MESSAGES_AT_ONCE} at once; {MAX_LAYERS} layers in a subscription; a layer of points with more features in sight than
 `limit` ({DEFAULT_LIMIT} unless told, {MAX_LIMIT} at most) comes summed by H3 cells; a frame carries about
 {FRAME_CHARACTERS} characters and the rest follows in the next; a frame that is not taken for
-{SEND_DEADLINE_MS / 1000:g} s ends the connection; {MAX_SESSIONS} connections a process, half of them for the public.
+{SEND_DEADLINE_MS / 1000:g} s ends the connection, with {TOO_SLOW[0]} if the viewer reads again within
+{CLOSE_DEADLINE_S:g} s; to one that reads nothing no code gets out, and it finds the connection cut (1006);
+{MAX_SESSIONS} connections a process, half of them for the public.
 
 **Over plain HTTP** the same messages come from `GET /collections/{{layer}}/changes`, as a long poll or as server-sent
 events, and from `GET /live/events` for several layers; see the OpenAPI document at `/api`. From Python:
