@@ -36,6 +36,7 @@ from cop.drain import Drain, Gate
 from cop.feeds import Feeds
 from cop.live.hub import Hub
 from cop.live.pump import Pump
+from cop.planning.desk import Desk
 from cop.settings import Settings
 from cop.upkeep import kept
 from layers.database import Database, migrate
@@ -104,6 +105,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.drain = drain
     app.state.pump = pump
     app.state.analysts = analysts
+    app.state.desk = Desk(analysts)
     errors.install(app)
     for module in ROUTERS:
         app.include_router(module.router)

@@ -7,6 +7,7 @@ astronomy's multi-order coverage maps (IVOA MOC 2.0).
 from layers.hexes.depth import Depth, depth, union, union_by
 from layers.hexes.disks import disk, disks
 from layers.hexes.errors import HexesError, TooManyCells
+from layers.hexes.field import Field, span_sums, spans_of
 from layers.hexes.filling import MAX_CELLS, estimate_cells, fill
 from layers.hexes.outlines import Outline, outlines
 from layers.hexes.patches import Patch, patches
@@ -15,6 +16,7 @@ from layers.hexes.sets import Hexes
 __all__ = [
     "MAX_CELLS",
     "Depth",
+    "Field",
     "Hexes",
     "HexesError",
     "Outline",
@@ -27,6 +29,8 @@ __all__ = [
     "fill",
     "outlines",
     "patches",
+    "span_sums",
+    "spans_of",
     "union",
     "union_by",
 ]

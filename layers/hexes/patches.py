@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from h3.api import numpy_int as h3
@@ -15,12 +16,20 @@ from layers.hexes.sets import Hexes
 from layers.hexes.sphere import angle, centers_deg, on_sphere
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Patch:
     """One connected piece: `center` (longitude, latitude) is that of one of its cells, near its centre of gravity."""
 
     km2: float
     center: tuple[float, float]
+    resolution: int
+    spans: rg.Ranges
+    """Ranges of ranks that hold its cells, in no order; they may also hold ranks that no cell has."""
+
+    @cached_property
+    def hexes(self) -> Hexes:
+        """Its cells."""
+        return Hexes.from_ranges(self.resolution, self.spans)
 
 
 def patches(hexes: Hexes) -> list[Patch]:
@@ -35,7 +44,7 @@ def patches(hexes: Hexes) -> list[Patch]:
     labels = _labels(blocks, spans, hexes.resolution)
     km2 = np.concatenate([cell_areas_km2(to_ids(ranks, level)) for level, ranks in blocks])
     places = np.concatenate([centers_deg(ranks, level) for level, ranks in blocks])
-    return _patches(labels, km2, places)
+    return _patches(labels, km2, places, spans, hexes.resolution)
 
 
 def _spans(ranks: Ranks, steps: int) -> rg.Ranges:
@@ -78,15 +87,25 @@ def _connected(pairs: NDArray[np.int64], count: int) -> NDArray[np.int64]:
             root = root[root]
 
 
-def _patches(labels: NDArray[np.int64], km2: NDArray[np.float64], places: NDArray[np.float64]) -> list[Patch]:
+def _patches(
+    labels: NDArray[np.int64],
+    km2: NDArray[np.float64],
+    places: NDArray[np.float64],
+    spans: rg.Ranges,
+    resolution: int,
+) -> list[Patch]:
     totals = np.bincount(labels, km2)
     vectors = on_sphere(places)
     gravity = np.column_stack([np.bincount(labels, km2 * vectors[:, axis]) for axis in range(3)])
     away = angle(vectors, (gravity / np.maximum(np.linalg.norm(gravity, axis=1), 1e-300)[:, None])[labels])
     nearest_first = np.lexsort((away, labels))
     chosen = nearest_first[np.searchsorted(labels[nearest_first], np.arange(len(totals)))]
+    ends = np.cumsum(np.bincount(labels))
+    own = np.split(spans[nearest_first], ends[:-1])
     order = np.argsort(-totals, kind="stable")
     return [
-        Patch(area, (lng, lat))
-        for area, (lat, lng) in zip(totals[order].tolist(), places[chosen[order]].tolist(), strict=True)
+        Patch(area, (lng, lat), resolution, own[at])
+        for at, area, (lat, lng) in zip(
+            order.tolist(), totals[order].tolist(), places[chosen[order]].tolist(), strict=True
+        )
     ]

@@ -113,10 +113,8 @@ class Hexes:
         # With the missing ranks counted as present, a pentagon is whole when its six children are.
         left = rg.union(self.ranges, missing(self.resolution)) if len(self.ranges) else rg.EMPTY
         found = []
-        for level in range(self.resolution, -1, -1):
+        for level in range(self.resolution, coarsest, -1):
             whole = np.column_stack((-(-left[:, 0] // 7), left[:, 1] // 7))
-            if level <= coarsest:
-                whole[:, 1] = whole[:, 0]
             has = whole[:, 0] < whole[:, 1]
             head = np.where(has, whole[:, 0] * 7, left[:, 1])
             tail = np.where(has, whole[:, 1] * 7, left[:, 1])
@@ -126,6 +124,11 @@ class Hexes:
             if len(ranks):
                 found.append((level, ranks))
             left = whole[has]
+        # What is left is listed cell by cell; the missing ranks go first, for they may be millions.
+        last = min(coarsest, self.resolution)
+        ranks = rg.integers(rg.difference(left, missing(last)))
+        if len(ranks):
+            found.append((last, ranks))
         return found[::-1]
 
     def to_resolution(self, resolution: int) -> Hexes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -13,15 +14,20 @@ import httpx
 import numpy as np
 
 from cop.app import create_app
+from cop.planning.answers import as_json
+from cop.planning.desk import Loaded
 from cop.settings import Settings
 from layers.credentials import create_key
 from layers.database import Database
 from layers.directory import add_agency
-from layers.ground import Case, Source, coverage_of, work_out
-from layers.model import LayerName, LayerRules, Scope
+from layers.model import LayerRules, Scope
+from layers.planning.coverage import load
+from layers.planning.ground import coverage_of
+from layers.planning.model import Case, Row, Rule, Source
 from tests.bench import Bench, Figure, percentiles, timed
 from tests.bench.bench_hexes import box
 from tests.conftest import serving
+from tests.unit.planning_cases import AT, source
 
 CITY = box(-87.94, 41.64, -87.52, 42.03)
 RESOLUTION = 9
@@ -53,22 +59,30 @@ def city() -> dict[str, list[dict[str, Any]]]:
     }
 
 
-def source(kind: str, features: list[dict[str, Any]]) -> Source:
+def as_read(kind: str, features: list[dict[str, Any]]) -> Source:
     """A layer as the database gives it."""
-    packed = [coverage_of(kind, each["geometry"], each["properties"], LayerRules()) for each in features]
-    points = (
-        [(*f["geometry"]["coordinates"], f["properties"]["reach_m"]) for f in features]
-        if kind == "units"
-        else []
-    )
-    stored = tuple(each for each in packed if each is not None)
-    return Source(LayerName(f"cfd.{kind}"), "cfd", kind, UUID(int=1), 1, stored, tuple(points), ())
+    rows = [
+        Row(
+            each["id"],
+            json.dumps(each["properties"]),
+            AT,
+            *(each["geometry"]["coordinates"] if kind != "coverage" else (None, None)),
+            shape=json.dumps(each["geometry"]) if kind == "coverage" else None,
+            stored=coverage_of(kind, each["geometry"], each["properties"], LayerRules()),
+        )
+        for each in features
+    ]
+    return source(kind, *rows, layer=f"cfd.{kind}")
 
 
 def bench_work(bench: Bench) -> Iterator[Figure]:
-    """The analysis alone, everything read: fill of the area, 900 disks, depths, areas."""
-    case = Case(CITY, RESOLUTION, 2, tuple(source(kind, features) for kind, features in city().items()))
-    yield from percentiles("coverage_work_of_a_city", timed(lambda: work_out(case)), "ms")
+    """The analysis alone, everything read: fill of the area, 900 disks, depths, areas, reasons."""
+    case = Case(CITY, RESOLUTION, Rule(2), tuple(as_read(kind, found) for kind, found in city().items()), AT)
+
+    def work() -> bytes:
+        return as_json(Loaded(UUID(int=1), case, *load(case)), {})
+
+    yield from percentiles("coverage_work_of_a_city", timed(work), "ms")
 
 
 async def bench_answer(bench: Bench) -> AsyncIterator[Figure]:

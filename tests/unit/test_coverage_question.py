@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
-from cop.api.coverage import parse_question, placed
+from cop.planning.question import parse_question
+from cop.planning.settling import placed
 from layers.errors import Invalid, LayersError
+from layers.planning.model import Along, Rule, Straight
 from tests.unit.hexes_shapes import box
 
 AREA = box(-87.7, 41.8, -87.6, 41.9)
@@ -49,6 +51,24 @@ AREA = box(-87.7, 41.8, -87.6, 41.9)
         ({"area": AREA, "where": {"status": []}}, "coverage.where", "/where/status"),
         ({"area": AREA, "where": {"status": [{}]}}, "coverage.where", "/where/status"),
         ({"area": AREA, "where": {"status": ["a\0b"]}}, "coverage.where", "/where/status"),
+        ({"area": AREA, "agencies": []}, "coverage.agencies", "/agencies"),
+        ({"area": AREA, "capabilities": "als"}, "coverage.capabilities", "/capabilities"),
+        ({"area": AREA, "count_stale": 1}, "coverage.member", "/count_stale"),
+        ({"area": AREA, "at": "yesterday"}, "coverage.time", "/at"),
+        ({"area": AREA, "at": 1700000000}, "coverage.time", "/at"),
+        ({"area": AREA, "reach": 500}, "coverage.reach", "/reach"),
+        ({"area": AREA, "reach": {}}, "coverage.reach", "/reach"),
+        ({"area": AREA, "reach": {"metres": -1}}, "coverage.reach", "/reach/metres"),
+        ({"area": AREA, "reach": {"metres": 10**9}}, "coverage.reach", "/reach/metres"),
+        ({"area": AREA, "reach": {"metres": 5, "minutes": 5}}, "coverage.reach", "/reach"),
+        ({"area": AREA, "reach": {"metres": 5, "speed_kmh": 5}}, "coverage.reach", "/reach"),
+        ({"area": AREA, "reach": {"minutes": 10**9}}, "coverage.reach", "/reach/minutes"),
+        ({"area": AREA, "reach": {"minutes": 600, "speed_kmh": 300}}, "coverage.reach", "/reach/minutes"),
+        ({"area": AREA, "reach": {"minutes": 5, "roads": 5}}, "coverage.reach", "/reach/roads"),
+        ({"area": AREA, "reach": {"hours": 5}}, "coverage.member", "/reach/hours"),
+        ({"run": "latest"}, "coverage.run", "/run"),
+        ({"run": 5}, "coverage.run", "/run"),
+        ({"run": "6a9f2f9e-3d2c-4b7d-9a39-0d9b1c7a1f10", "area": AREA}, "coverage.run", "/area"),
         ({"area": AREA, "where": {"speed": [float("inf")]}}, "coverage.where", "/where/speed"),
         ({"area": AREA, "where": {"a\0b": ["x"]}}, "coverage.where", "/where/a\0b"),
         ({"area": AREA, "where": {"status": ["x"] * 101}}, "coverage.where", "/where/status"),
@@ -86,7 +106,7 @@ def test_an_area_across_the_antimeridian_is_split() -> None:
 
 def test_what_is_not_said_has_its_default() -> None:
     question = parse_question({"area": AREA})
-    assert (question.layers, question.at_least, question.resolution, question.where) == (None, 1, 9, {})
+    assert (question.layers, question.resolution, question.rule, question.at) == (None, 9, Rule(), None)
 
 
 def test_what_is_said_is_taken() -> None:
@@ -98,4 +118,10 @@ def test_what_is_said_is_taken() -> None:
     }
     question = parse_question({"area": AREA} | body)
     assert question.layers == ("a.b", "c.d")
-    assert (question.at_least, question.resolution, question.where) == (2, 8, body["where"])
+    assert (question.rule, question.resolution) == (Rule(2, body["where"]), 8)
+
+
+def test_a_reach_is_metres_or_minutes() -> None:
+    assert parse_question({"area": AREA, "reach": {"metres": 800}}).rule.reach == Straight(800.0)
+    along = parse_question({"area": AREA, "reach": {"minutes": 8, "roads": "oem.roads"}})
+    assert (along.rule.reach, along.roads) == (Along(8.0, 40.0), "oem.roads")

@@ -37,6 +37,7 @@ def test_nothing_has_no_outlines_and_no_patches() -> None:
 @example(set(h3.cell_to_children(h3.get_pentagons(4)[0], 6)))
 def test_patches_are_those_of_a_flood_fill(cells: set[int]) -> None:
     found = patches(Hexes.from_cells(cells, 6))
+    assert {frozenset(patch.hexes) for patch in found} == set(map(frozenset, flooded(cells)))
     assert [p.km2 for p in found] == pytest.approx(sorted(map(km2, flooded(cells)), reverse=True), rel=5e-5)
 
 

@@ -1,6 +1,6 @@
-"""Which ground the features of the picture cover, and the analysis of what was read of them. Pure, and heavy.
+"""Which ground a feature covers: stored when it is written, or made when it is asked for. Pure, and heavy.
 
-`layers.commit` stores what `coverage_of` says; `layers.coverage` reads a `Case`, and another process works it out.
+`layers.commit` stores what `coverage_of` says; `loading` asks `grounds` for the rest, all of a layer at once.
 """
 
 from __future__ import annotations
@@ -9,16 +9,14 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, NamedTuple
-from uuid import UUID
+from typing import Any
 
 import shapely
 
 from layers.errors import Invalid, TooLarge
-from layers.gaps import Analysis, Cover, analyse
 from layers.hexes import Hexes, HexesError, TooManyCells, disk, disks, estimate_cells, fill
-from layers.model import BBox, LayerName, LayerRules
+from layers.model import BBox, LayerRules
+from layers.planning.model import Along, Geometry, Row, Rule, Source, Straight
 
 COVERING = frozenset({"assets", "coverage"})
 """Kinds whose features' hexes are stored at write. Units cover ground too, but move: theirs are made when asked for."""
@@ -28,8 +26,6 @@ MAX_STORED_CELLS = 1_000_000
 """Cells that one feature may cover: a fill of some 20 ms. About a hundred thousand km² at resolution 9."""
 MAX_AREA_CELLS = 5_000_000
 """Cells of the area of one analysis: half a million km² at resolution 9."""
-
-Geometry = Mapping[str, Any]
 
 
 def coverage_of(
@@ -44,7 +40,7 @@ def coverage_of(
         return None
     reach_m = properties.get("reach_m")
     reach_m = rules.reach_m if reach_m is None else float(reach_m)
-    with _hexes_errors():
+    with hexes_errors():
         if kind == "coverage":
             return fill(geometry, rules.resolution, limit=MAX_STORED_CELLS).pack()
         return None if reach_m is None else _site(geometry, reach_m, rules.resolution).pack()
@@ -59,78 +55,9 @@ def _site(geometry: Geometry, reach_m: float, resolution: int) -> Hexes:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
-    """What one layer brings to an analysis, as it was read: nothing of it is worked out yet."""
-
-    layer: LayerName
-    agency: str
-    kind: str
-    epoch: UUID
-    revision: int
-    stored: tuple[bytes, ...]
-    """Packed hexes of the resolution asked for."""
-    points: tuple[tuple[float, float, float], ...]
-    """Longitude, latitude and reach in metres of what has no stored hexes."""
-    shapes: tuple[tuple[str, float | None], ...]
-    """GeoJSON polygons without stored hexes, with their reach."""
-    held: int = 0
-    """Features of the layer, wherever they are."""
-    found: int = 0
-    """Those near the area that meet `where`."""
-    reachless: int = 0
-    """Those found that cover nothing, for neither they nor their layer state `reach_m`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """One analysis, ready to be worked out in another process."""
-
-    area: Geometry
-    resolution: int
-    at_least: int
-    sources: tuple[Source, ...]
-
-
-def notes(sources: Sequence[Source], covering: Mapping[LayerName, int]) -> list[str]:
-    """What a planner should know before believing a gap: which layers, or how much of them, counted for nothing.
-
-    *covering* is how many features of each layer cover any of the area.
-    """
-    silent = [source for source in sources if source.held and not covering.get(source.layer)]
-    empty = [source.layer for source in silent if not source.found]
-    mute = [source.layer for source in silent if source.found and source.reachless == source.found]
-    found = []
-    if mute:
-        found.append(
-            f"Without any reach_m, of a feature or of the layer, and so without cover: {', '.join(mute)}."
-        )
-    if empty:
-        found.append(f"Without any feature near the area that meets “where”: {', '.join(empty)}.")
-    for source in sources:
-        if source.layer in empty or source.layer in mute:
-            continue
-        if source.reachless:
-            found.append(
-                f"{source.layer}: {source.reachless} of {source.found} features near the area state no reach_m."
-            )
-        elif source in silent:
-            found.append(f"{source.layer}: its {source.found} features near the area reach none of it.")
-    return found
-
-
-class Input(NamedTuple):
-    """A layer that an analysis rests on: as of which revision, and how many of its features cover any of the area."""
-
-    layer: LayerName
-    epoch: UUID
-    revision: int
-    features: int
-
-
 def check_area(area: Geometry, resolution: int, *, limit: int = MAX_AREA_CELLS) -> int:
     """The number of cells to expect of *area*, by estimate; `TooLarge` (`h3.too_many_cells`) beyond *limit*."""
-    with _hexes_errors():
+    with hexes_errors():
         expected = estimate_cells(area, resolution)
     if expected > limit:
         detail = (
@@ -141,30 +68,76 @@ def check_area(area: Geometry, resolution: int, *, limit: int = MAX_AREA_CELLS) 
     return expected
 
 
-def work_out(case: Case) -> tuple[Analysis, list[Input]]:
-    """The analysis of *case* and what it rests on. Pure, and heavy: not for an event loop."""
-    covers: list[Cover] = []
-    inputs: list[Input] = []
-    with _hexes_errors():
-        area = fill(case.area, case.resolution)
-        boxes = boxes_near(case.area, 0.0, case.resolution)
-        for source in case.sources:
-            near = [ground for ground in _grounds(source, boxes, case.resolution) if ground.touches(area)]
-            covers += [Cover(source.agency, ground) for ground in near]
-            inputs.append(Input(source.layer, source.epoch, source.revision, len(near)))
-    return analyse(area, covers, case.at_least), inputs
+class Ground:
+    """What one feature covers: `hexes`, where it is, and how far it reaches (None where its ground is no disk)."""
+
+    __slots__ = ("hexes", "place", "reach_m")
+
+    def __init__(self, hexes: Hexes, place: tuple[float, float], reach_m: float | None) -> None:
+        self.hexes, self.place, self.reach_m = hexes, place, reach_m
 
 
-def _grounds(source: Source, boxes: Sequence[BBox], resolution: int) -> Iterator[Hexes]:
-    yield from map(Hexes.unpack, source.stored)
-    if source.points:
-        places = [(lng, lat) for lng, lat, _ in source.points]
-        yield from disks(places, [reach_m for *_, reach_m in source.points], resolution)
-    for shape, reach_m in source.shapes:
-        if source.kind == "coverage":
-            yield _fill_within(shape, boxes, resolution)
-        elif reach_m is not None:
-            yield _site(json.loads(shape), reach_m, resolution)
+def grounds(
+    source: Source,
+    rows: Sequence[Row],
+    properties: Sequence[Mapping[str, Any]],
+    boxes: Sequence[BBox],
+    resolution: int,
+    rule: Rule,
+) -> list[Ground | None]:
+    """What each of *rows* of *source* covers; None for what states no reach. Ground beyond *boxes* may be left out."""
+    found: list[Ground | None] = [None] * len(rows)
+    disks_of: list[tuple[int, float, float, float]] = []
+    for at, (row, stated) in enumerate(zip(rows, properties, strict=True)):
+        reach_m = _reach_m(source, stated, rule)
+        if row.shape is None and row.lng is not None and row.lat is not None:
+            if row.stored is not None and rule.reach is None:
+                found[at] = Ground(Hexes.unpack(row.stored), (row.lng, row.lat), reach_m)
+            elif reach_m is not None:
+                disks_of.append((at, row.lng, row.lat, reach_m))
+        elif row.shape is not None:
+            found[at] = _of_shape(source, row, row.shape, reach_m, boxes, resolution, rule)
+    made = (
+        disks([each[1:3] for each in disks_of], [each[3] for each in disks_of], resolution)
+        if disks_of
+        else []
+    )
+    for (at, lng, lat, reach_m), hexes in zip(disks_of, made, strict=True):
+        found[at] = Ground(hexes, (lng, lat), reach_m)
+    return found
+
+
+def _reach_m(source: Source, stated: Mapping[str, Any], rule: Rule) -> float | None:
+    match rule.reach:
+        case Straight(metres):
+            return metres
+        case Along(minutes, speed_kmh):
+            return minutes * speed_kmh * 1000 / 60
+        case None:
+            reach_m = stated.get("reach_m")
+            return source.reach_m if reach_m is None else float(reach_m)
+
+
+def _of_shape(
+    source: Source,
+    row: Row,
+    shape: str,
+    reach_m: float | None,
+    boxes: Sequence[BBox],
+    resolution: int,
+    rule: Rule,
+) -> Ground | None:
+    polygon = shapely.from_geojson(shape)
+    middle = polygon.envelope.centroid
+    place = (middle.x, middle.y)
+    if source.kind == "coverage":
+        stored = row.stored
+        return Ground(Hexes.unpack(stored) if stored else _fill_within(shape, boxes, resolution), place, None)
+    if reach_m is None:
+        return None
+    if row.stored is not None and rule.reach is None:
+        return Ground(Hexes.unpack(row.stored), place, reach_m)
+    return Ground(_site(json.loads(shape), reach_m, resolution), place, reach_m)
 
 
 def _fill_within(shape: str, boxes: Sequence[BBox], resolution: int) -> Hexes:
@@ -187,7 +160,7 @@ def boxes_near(area: Geometry, margin_m: float, resolution: int) -> list[BBox]:
     parts = [area["coordinates"]] if area["type"] == "Polygon" else area["coordinates"]
     for west, south, east, north in (shapely.Polygon(part[0]).bounds for part in parts):
         # A cell's centre is at most its longest edge beyond an area smaller than itself.
-        rise = math.degrees((margin_m + 1.5 * _edge_m(resolution)) / 6_371_000)
+        rise = math.degrees((margin_m + 1.5 * edge_m(resolution)) / 6_371_000)
         top = max(abs(south), abs(north)) + rise
         run = 360.0 if top > 89 else rise / math.cos(math.radians(top))
         low, high = max(south - rise, -90.0), min(north + rise, 90.0)
@@ -207,13 +180,13 @@ def _spans(west: float, east: float) -> list[tuple[float, float]]:
     return spans
 
 
-def _edge_m(resolution: int) -> float:
+def edge_m(resolution: int) -> float:
     """Mean edge of a cell: 1,281 km at resolution 0, a √7th with each finer one."""
     return 1_281_256.0 / 7 ** (resolution / 2)
 
 
 @contextmanager
-def _hexes_errors() -> Iterator[None]:
+def hexes_errors() -> Iterator[None]:
     """What `hexes` refuses, as errors of the domain: it knows none, so that it can stand alone."""
     try:
         yield

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from typing import Any
-from uuid import UUID
 
 import pytest
 
 from layers.errors import TooLarge
-from layers.ground import COVERING, Case, Source, boxes_near, check_area, coverage_of, notes, work_out
 from layers.hexes import Hexes, disk, fill
-from layers.model import LayerName, LayerRules
+from layers.model import LayerRules
+from layers.planning.coverage import load
+from layers.planning.ground import COVERING, boxes_near, check_area, coverage_of
+from layers.planning.model import Case, Row, Rule
 from tests.unit.hexes_shapes import box
+from tests.unit.planning_cases import AT, row, source
 
 POINT = {"type": "Point", "coordinates": [-87.63, 41.88]}
 BLOCK = box(-87.64, 41.87, -87.62, 41.89)
@@ -28,10 +30,10 @@ def stored(
     return None if packed is None else Hexes.unpack(packed)
 
 
-def source(kind: str, **rest: Any) -> Source:
-    return Source(
-        LayerName("cfd.x"), "cfd", kind, UUID(int=1), 7, **{"stored": (), "points": (), "shapes": ()} | rest
-    )
+def covered(area: dict[str, Any], kind: str, *rows: Row, resolution: int = 9) -> tuple[Hexes, int]:
+    """What *rows* of one layer cover of *area*, and how many of them cover any of it."""
+    found, (each,) = load(Case(area, resolution, Rule(), (source(kind, *rows),), AT))
+    return found.hexes(~found.gap), each.features
 
 
 def test_a_polygon_of_too_many_cells_is_refused() -> None:
@@ -80,42 +82,34 @@ def test_stored_hexes_say_their_resolution_in_the_first_byte() -> None:
 
 def test_stored_ranges_points_and_shapes_come_to_the_same() -> None:
     area = box(-87.7, 41.8, -87.6, 41.9)
-    by_polygon = (
-        source("coverage", stored=(fill(BLOCK, 9).pack(),)),
-        source("coverage", shapes=((json.dumps(BLOCK), None),)),
+    shape = json.dumps(BLOCK)
+    stored_block = fill(BLOCK, 9).pack()
+    assert covered(area, "coverage", row(shape=shape, stored=stored_block)) == covered(
+        area, "coverage", row(shape=shape)
     )
-    analyses = [work_out(Case(area, 9, 1, (each,)))[0] for each in by_polygon]
-    assert analyses[0] == analyses[1]
-    station = (
-        source("assets", stored=(disk(-87.63, 41.88, 900, 9).pack(),)),
-        source("units", points=((-87.63, 41.88, 900.0),)),
-    )
-    analyses = [work_out(Case(area, 9, 1, (each,)))[0] for each in station]
-    assert analyses[0] == analyses[1]
+    place = {"lng": -87.63, "lat": 41.88, "reach_m": 900}
+    stored_disk = disk(-87.63, 41.88, 900, 9).pack()
+    assert covered(area, "assets", row(**place, stored=stored_disk)) == covered(area, "units", row(**place))
 
 
 @pytest.mark.parametrize("resolution", [7, 9, 11])
 def test_a_polygon_far_larger_than_the_area_is_filled_only_there(resolution: int) -> None:
     area = box(-87.64, 41.87, -87.62, 41.89)
     state = box(-91, 37, -87.63, 42)
-    found, inputs = work_out(
-        Case(area, resolution, 1, (source("coverage", shapes=((json.dumps(state), None),)),))
-    )
-    assert found.covered == fill(area, resolution) & fill(state, resolution)
-    assert inputs[0].features == 1
+    found, features = covered(area, "coverage", row(shape=json.dumps(state)), resolution=resolution)
+    assert found == fill(area, resolution) & fill(state, resolution)
+    assert features == 1
 
 
 def test_a_polygon_beside_the_area_covers_none_of_it() -> None:
     beside = box(-87.62, 41.87, -87.60, 41.89)
-    found, inputs = work_out(Case(BLOCK, 9, 1, (source("coverage", shapes=((json.dumps(beside), None),)),)))
-    assert not found.covered
-    assert inputs[0].features == 0
+    assert covered(BLOCK, "coverage", row(shape=json.dumps(beside))) == (Hexes.empty(9), 0)
 
 
 def test_a_part_too_small_for_a_cell_counts_where_it_is_not_cut() -> None:
     small = box(-87.63, 41.88, -87.6299, 41.8801)
-    found, _ = work_out(Case(BLOCK, 9, 1, (source("coverage", shapes=((json.dumps(small), None),)),)))
-    assert found.covered == fill(small, 9)
+    found, _ = covered(BLOCK, "coverage", row(shape=json.dumps(small)))
+    assert found == fill(small, 9)
 
 
 def test_boxes_near_an_area_at_the_antimeridian_lie_on_both_sides() -> None:
@@ -126,26 +120,3 @@ def test_boxes_near_an_area_at_the_antimeridian_lie_on_both_sides() -> None:
 
 def test_boxes_near_a_pole_go_all_round() -> None:
     assert [(west, east) for west, _, east, _ in boxes_near(box(0, 89, 10, 89.9), 0, 5)] == [(-180, 180)]
-
-
-def source_of(layer: str, *, held: int, found: int, reachless: int) -> Source:
-    name, epoch = LayerName(layer), UUID(int=1)
-    return Source(name, "cfd", "units", epoch, 1, (), (), (), held=held, found=found, reachless=reachless)
-
-
-def test_notes_say_what_counted_for_nothing_and_why() -> None:
-    sources = [
-        source_of("cfd.mute", held=9, found=3, reachless=3),
-        source_of("cpd.mute", held=9, found=1, reachless=1),
-        source_of("cfd.elsewhere", held=9, found=0, reachless=0),
-        source_of("cfd.mixed", held=9, found=5, reachless=2),
-        source_of("cfd.beside", held=9, found=2, reachless=0),
-        source_of("cfd.good", held=9, found=2, reachless=0),
-        source_of("cfd.empty", held=0, found=0, reachless=0),
-    ]
-    assert notes(sources, {LayerName("cfd.mixed"): 3, LayerName("cfd.good"): 2}) == [
-        "Without any reach_m, of a feature or of the layer, and so without cover: cfd.mute, cpd.mute.",
-        "Without any feature near the area that meets “where”: cfd.elsewhere.",
-        "cfd.mixed: 2 of 5 features near the area state no reach_m.",
-        "cfd.beside: its 2 features near the area reach none of it.",
-    ]

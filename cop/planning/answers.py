@@ -1,0 +1,183 @@
+"""The answers of the coverage analysis as the wire has them; made in the process that works the case out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import orjson
+import shapely
+
+from cop.planning.desk import Loaded
+from layers.hexes import Hexes, outlines, patches
+from layers.planning.coverage import Coverage
+from layers.planning.ground import edge_m
+from layers.planning.model import Cover, Input
+from layers.planning.notes import notes
+from layers.planning.reasons import Explained, explain
+
+MAX_PATCHES = 1_000
+"""Separate gaps that are listed one by one, the largest first; `area_count` says how many there are."""
+MAX_EXPLAINED = 200
+"""Gaps that are listed with their reasons."""
+MAX_SOLE = 200
+"""Covers that are listed with what only they cover, those first that would be missed most."""
+
+
+def as_json(loaded: Loaded, stated: dict[str, Any]) -> bytes:
+    """Areas and compacted cells; *stated* are the members that the request settled (`status`)."""
+    return orjson.dumps(stated | totals(loaded))
+
+
+def as_geojson(loaded: Loaded, stated: dict[str, Any]) -> bytes:
+    """The same, as a FeatureCollection: each separate piece of gap, overlap and covered ground with its km²."""
+    found = loaded.coverage
+    masks = {"gap": found.gap, "overlap": found.overlap, "covered": ~found.gap}
+    pieces = [piece for role, mask in masks.items() for piece in _features(found.hexes(mask), role)]
+    body = {"type": "FeatureCollection", "features": pieces} | stated | totals(loaded)
+    return orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def totals(loaded: Loaded) -> dict[str, Any]:
+    """What every form of the answer says: the question's terms, the inputs, and the parts of the area."""
+    found = loaded.coverage
+    gap = found.hexes(found.gap)
+    area_km2 = float(found.field.km2.sum())
+    return head(loaded) | {
+        "area_km2": km2(area_km2),
+        "covered_km2": km2(found.km2(~found.gap)),
+        "gap_km2": km2(found.km2(found.gap)),
+        "overlap_km2": km2(found.km2(found.overlap)),
+        "covered_share": round(found.km2(~found.gap) / area_km2, 6) if area_km2 else None,
+        "area_cells": found.field.size,
+        "gap": cells(gap) | _gaps(found, gap),
+        "overlap": cells(found.hexes(found.overlap)),
+        "depths": _depths(found),
+        "agencies": [
+            {"agency": each.agency, "covers_km2": km2(each.covers_km2), "only_km2": km2(each.only_km2)}
+            for each in found.agencies
+        ],
+        "capabilities": [
+            {"capability": name, "covers_km2": km2(found.km2(mask))}
+            for name, mask in found.by_capability.items()
+        ],
+        "only": _only(found),
+    }
+
+
+def head(loaded: Loaded) -> dict[str, Any]:
+    """What makes an answer one that can be asked for again, and what is to be read before it is believed."""
+    case = loaded.case
+    return {
+        "run": str(loaded.run),
+        "at": case.at.isoformat().replace("+00:00", "Z"),
+        "resolution": case.resolution,
+        "cell_error_m": round(edge_m(case.resolution)),
+        "at_least": case.rule.at_least,
+        "inputs": [_input(each) for each in loaded.inputs],
+        "notes": notes(case, loaded.coverage.covers, loaded.inputs),
+    }
+
+
+def cover_of(cover: Cover) -> dict[str, Any]:
+    """A cover, as far as an answer names it."""
+    return {
+        "layer": cover.layer,
+        "id": cover.id,
+        "name": cover.name,
+        "agency": cover.agency,
+        "center": [round(part, 7) for part in cover.place],
+    }
+
+
+def km2(value: float) -> float:
+    """Ground to the square metre."""
+    return round(value, 6)
+
+
+def cells(hexes: Hexes) -> dict[str, Any]:
+    """A set of cells as the wire has it: compacted, with their number at the resolution asked for."""
+    return {"cells": [f"{cell:x}" for cell in hexes.compact_cells().tolist()], "cell_count": hexes.count}
+
+
+def _input(each: Input) -> dict[str, Any]:
+    return {
+        "layer": each.layer,
+        "epoch": str(each.epoch),
+        "revision": each.revision,
+        "features": each.features,
+    }
+
+
+def _gaps(found: Coverage, gap: Hexes) -> dict[str, Any]:
+    pieces = patches(gap)
+    first = pieces[:MAX_EXPLAINED]
+    why = explain(found, [piece.hexes for piece in first], [piece.center for piece in first])
+    areas = [{"km2": km2(piece.km2), "center": piece.center} for piece in pieces[:MAX_PATCHES]]
+    areas[: len(why)] = [area | explained(each) for area, each in zip(areas, why, strict=False)]
+    return {"area_count": len(pieces), "areas": areas}
+
+
+def explained(each: Explained) -> dict[str, Any]:
+    """Why one gap is one. `nobody_near` where no feature that was read could close any of it."""
+    nearest = each.nearest
+    why = [
+        {
+            "reason": reason.standing,
+            "km2": km2(reason.km2),
+            "features": reason.count,
+            "first": [cover_of(cover) for cover in reason.covers],
+        }
+        for reason in each.reasons
+    ]
+    return {
+        "reached_by": each.reached_by,
+        "why": why or [{"reason": "nobody_near"}],
+        "nearest": None
+        if nearest is None
+        else cover_of(nearest.cover) | {"distance_m": round(nearest.distance_m)},
+    }
+
+
+def _depths(found: Coverage) -> list[dict[str, Any]]:
+    """How much ground has each depth, from 0 on; depths that no cell has are left out."""
+    per_depth = np.bincount(found.depth, found.field.km2)
+    number = np.bincount(found.depth)
+    return [
+        {"depth": depth, "km2": km2(float(per_depth[depth])), "cells": int(number[depth])}
+        for depth in np.flatnonzero(number).tolist()
+    ]
+
+
+def _only(found: Coverage) -> list[dict[str, Any]]:
+    """The covers that are the only one somewhere, with how much would be lost if they left."""
+    lost = found.sole_km2()
+    order = np.argsort(-lost, kind="stable")[:MAX_SOLE].tolist()
+    return [cover_of(found.covers[at]) | {"km2": km2(float(lost[at]))} for at in order if lost[at] > 0]
+
+
+def _features(hexes: Hexes, role: str) -> list[dict[str, Any]]:
+    return [
+        {
+            "type": "Feature",
+            "geometry": on_the_map(outline.coordinates),
+            "properties": {"role": role, "km2": km2(outline.km2)},
+        }
+        for outline in outlines(hexes)
+    ]
+
+
+def on_the_map(coordinates: Sequence[Sequence[tuple[float, float]]]) -> dict[str, Any]:
+    """A GeoJSON geometry, cut where it crosses the antimeridian (RFC 7946 §3.1.9)."""
+    lngs = [lng for lng, _ in coordinates[0]]
+    if min(lngs) >= -180 and max(lngs) <= 180:
+        return {"type": "Polygon", "coordinates": coordinates}
+    whole = shapely.Polygon(coordinates[0], coordinates[1:])
+    parts = []
+    for turn in (-360.0, 0.0, 360.0):
+        piece = shapely.intersection(whole, shapely.box(-180 + turn, -90, 180 + turn, 90))
+        moved = shapely.transform(piece, lambda xy, turn=turn: xy - np.array([turn, 0.0]))
+        parts += [part for part in shapely.get_parts(moved) if part.geom_type == "Polygon"]
+    cut = shapely.orient_polygons(shapely.MultiPolygon(parts), exterior_cw=False)
+    return dict(shapely.geometry.mapping(cut))

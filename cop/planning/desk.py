@@ -1,0 +1,104 @@
+"""Where cases are worked out: in processes of their own, each of which keeps the last few loaded.
+
+A case that is asked about again (a what-if, a hex under the mouse) is not loaded again, and not even sent again.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Concatenate, ParamSpec, TypeVar
+from uuid import UUID
+
+from cop.analysts import Analysts
+from layers.planning.coverage import Coverage, load
+from layers.planning.model import Case, Input
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+
+KEPT_CASES = 32
+"""Cases that a serving process remembers; one is a few hundred bytes a feature."""
+KEPT_LOADED = 8
+"""Coverages that each analyst keeps; …"""
+KEPT_CELLS = 10_000_000
+"""… and the cells of all of them together: 12 bytes each, so some 120 MB, and the spans of the covers."""
+
+
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """A case, worked out."""
+
+    run: UUID
+    case: Case
+    coverage: Coverage
+    inputs: tuple[Input, ...]
+
+
+class NotLoaded(Exception):
+    """The analyst does not know the run; send its case along."""
+
+
+class Desk:
+    """Asks the analysts, and remembers the cases that were asked about last."""
+
+    def __init__(self, analysts: Analysts) -> None:
+        self._analysts = analysts
+        self._cases: OrderedDict[UUID, Case] = OrderedDict()
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """A place in line; see `Analysts.turn`."""
+        async with self._analysts.turn():
+            yield
+
+    def case(self, run: UUID) -> Case | None:
+        """The case of *run*, if it is still remembered. Whether the viewer may know of it is the caller's to judge."""
+        return self._cases.get(run)
+
+    async def ask(
+        self,
+        run: UUID,
+        case: Case,
+        work: Callable[Concatenate[Loaded, Arguments], Result],
+        *args: Arguments.args,
+        **options: Arguments.kwargs,
+    ) -> Result:
+        """`work(loaded, …)` in an analyst; all is pickled. Take a `turn` first; raises what `Analysts.run` does."""
+        known = run in self._cases
+        self._cases[run] = case
+        self._cases.move_to_end(run)
+        while len(self._cases) > KEPT_CASES:
+            self._cases.popitem(last=False)
+        if known:
+            try:
+                return await self._analysts.run(_on_loaded, run, None, work, args, options)
+            except NotLoaded:
+                pass  # another analyst had it, or it had to make room
+        return await self._analysts.run(_on_loaded, run, case, work, args, options)
+
+
+# What an analyst, a process that does one thing at a time, has loaded; the newest last.
+_loaded: OrderedDict[UUID, Loaded] = OrderedDict()
+
+
+def _on_loaded(
+    run: UUID,
+    case: Case | None,
+    work: Callable[..., Result],
+    args: tuple[object, ...],
+    options: dict[str, object],
+) -> Result:
+    loaded = _loaded.pop(run, None)
+    if loaded is None:
+        if case is None:
+            raise NotLoaded
+        loaded = Loaded(run, case, *load(case))
+    _loaded[run] = loaded
+    while len(_loaded) > 1 and (
+        len(_loaded) > KEPT_LOADED or sum(each.coverage.field.size for each in _loaded.values()) > KEPT_CELLS
+    ):
+        _loaded.popitem(last=False)
+    return work(loaded, *args, **options)

@@ -1,0 +1,64 @@
+"""What a planner should know before believing a gap: what counted for nothing, and why, in a line each. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from layers.model import LayerName
+from layers.planning.model import Case, Cover, Input, Standing
+
+WORDS = {
+    Standing.STALE: "not heard of for too long",
+    Standing.BUSY: "of another status than asked for",
+    Standing.OUT_OF_SERVICE: "out of service",
+    Standing.OFF_SHIFT: "not on shift",
+    Standing.REMOVED: "taken away",
+}
+"""How notes put a standing; what counts, or is not asked about, needs none."""
+
+
+def notes(case: Case, covers: Iterable[Cover], inputs: Sequence[Input]) -> list[str]:
+    """The notes on an answer to *case*, worst first."""
+    silent = [each for each in inputs if each.held and not each.features]
+    mute = [each.layer for each in silent if each.meant and each.reachless == each.meant]
+    empty = [each.layer for each in silent if not each.meant]
+    found = []
+    if mute:
+        found.append(
+            f"Without any reach_m, of a feature or of the layer, and so without cover: {', '.join(mute)}."
+        )
+    if empty:
+        found.append(f"Without any feature near the area that the question is about: {', '.join(empty)}.")
+    idle = _idle(covers)
+    for each in inputs:
+        if each.layer not in mute and each.layer not in empty:
+            found += _of_layer(each, idle.get(each.layer, Counter()))
+    if case.unshared:
+        found.append(f"You see nothing that could cover of {', '.join(case.unshared)}.")
+    return found
+
+
+def _idle(covers: Iterable[Cover]) -> dict[LayerName, Counter[Standing]]:
+    """By layer how many covers have each standing in which they do not count."""
+    idle: dict[LayerName, Counter[Standing]] = {}
+    for cover in covers:
+        if not cover.counts:
+            idle.setdefault(cover.layer, Counter())[cover.standing] += 1
+    return idle
+
+
+def _of_layer(each: Input, idle: Counter[Standing]) -> list[str]:
+    found = []
+    if each.reachless:
+        found.append(
+            f"{each.layer}: {each.reachless} of {each.meant} features near the area state no reach_m."
+        )
+    if idle:
+        parts = ", ".join(f"{count} {WORDS[standing]}" for standing, count in idle.most_common())
+        found.append(
+            f"{each.layer}: {idle.total()} of {each.meant} features near the area do not count: {parts}."
+        )
+    elif each.held and not each.features and not each.reachless:
+        found.append(f"{each.layer}: its {each.meant} features near the area reach none of it.")
+    return found
