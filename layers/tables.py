@@ -220,3 +220,81 @@ worker = Table(
     comment="A row for each process that serves; one not seen of late has died.",
     prefixes=["UNLOGGED"],
 )
+
+coverage_run = Table(
+    "coverage_run",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("agency_id", Integer, ForeignKey("agency.id"), nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("asked_at", DateTime(timezone=True), nullable=False, server_default=_now),
+    Column("at", DateTime(timezone=True), nullable=False),
+    Column("status", Text, nullable=False),
+    Column("question", JSONB, nullable=False),
+    Column("inputs", JSONB, nullable=False),
+    Index("coverage_run_asked", "agency_id", "asked_at"),
+    comment="Questions of coverage as they were settled: with the moment, the area as it was placed, and each "
+    "layer's revision.",
+)
+
+cell_table = Table(
+    "cell_table",
+    metadata,
+    Column("id", Integer, Identity(), primary_key=True),
+    Column("agency_id", Integer, ForeignKey("agency.id"), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("unit", Text, nullable=False),
+    Column("resolution", SmallInteger, nullable=False),
+    Column("cells", Integer, nullable=False),
+    Column(
+        "packed",
+        LargeBinary,
+        nullable=False,
+        comment="ranks (int64) and values (float64), little-endian, one after the other",
+    ),
+    Column("updated_at", DateTime(timezone=True), nullable=False, server_default=_now),
+    UniqueConstraint("agency_id", "name", name="cell_table_name"),
+    comment="Values by H3 cell that planners have uploaded, such as people, to weigh ground with.",
+)
+
+saved_analysis = Table(
+    "saved_analysis",
+    metadata,
+    Column("id", Integer, Identity(), primary_key=True),
+    Column("agency_id", Integer, ForeignKey("agency.id"), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("question", JSONB, nullable=False),
+    Column("rule", JSONB, comment='what must hold while it is watched: {"covered_share_at_least": 0.95}'),
+    Column("watched", Boolean, nullable=False, server_default=text("false")),
+    Column("gap_layer_id", Integer, ForeignKey("layer.id")),
+    Column("alert_layer_id", Integer, ForeignKey("layer.id")),
+    Column("actor", Text, nullable=False),
+    Column("updated_at", DateTime(timezone=True), nullable=False, server_default=_now),
+    UniqueConstraint("agency_id", "name", name="saved_analysis_name"),
+)
+
+job = Table(
+    "job",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("agency_id", Integer, ForeignKey("agency.id"), nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("path", Text, nullable=False, comment="what was asked, such as /coverage/placement"),
+    Column("state", Text, nullable=False, comment="waiting, running, done, failed or cancelled"),
+    Column("progress", Double, nullable=False, server_default=text("0")),
+    Column("asked_at", DateTime(timezone=True), nullable=False, server_default=_now),
+    Column(
+        "seen_at",
+        DateTime(timezone=True),
+        nullable=False,
+        server_default=_now,
+        comment="when its process last said that it is at it; one that has died says nothing",
+    ),
+    Column("finished_at", DateTime(timezone=True)),
+    Column("cancelled", Boolean, nullable=False, server_default=text("false")),
+    Column("media_type", Text),
+    Column("result", LargeBinary),
+    Column("problem", JSONB),
+    Index("job_asked", "agency_id", "asked_at"),
+)
