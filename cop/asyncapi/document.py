@@ -5,6 +5,7 @@ Schemas are JSON Schema draft 07, which is what every AsyncAPI tool reads.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,6 +23,8 @@ from cop.api.live import (
 from cop.asyncapi import examples, messages
 from cop.auth import COOKIE
 from cop.live.hub import MAX_SESSIONS
+from cop.live.inbox import MOST_GONE
+from cop.live.pump import SUMMABLE
 from cop.live.session import (
     CREDENTIAL_ENDED,
     DRAINED,
@@ -58,6 +61,12 @@ public. Then send `subscribe`. A refusal is a problem document (`application/pro
 `epoch:to`, and when the connection is lost come back with `since`: the answer is exactly what you missed, or a part
 with `reset` that is the start of everything. A part whose `from` is not the revision that you hold is a gap: come
 back. A cursor of revision 0 means that nothing whole is held.
+
+**Reading slowly.** Nothing is queued: a frame that waits for you is followed by one with the newest state of each
+feature that has changed by then. What left your sight meanwhile comes as `gone` if you hold it. Of layers that are
+never summed (all but {" and ".join(sorted(SUMMABLE))}) every departure comes, even of what appeared and went between
+two frames: then `gone` is all that is said of it, as long as fewer than {MOST_GONE} departures wait. Such a feature is
+never put: at the revision that the frame leads to it is no more, and whoever came back from there would hold a ghost.
 
 **Liveness.** Something is said at least every {SILENCE_MS / 1000:g} s; after twice that and some, nobody is there.
 
@@ -200,7 +209,7 @@ def _message(name: str, shape: type[BaseModel], shown: Mapping[str, JsonObject])
     return {
         "name": name,
         "title": name.capitalize(),
-        "description": shape.__doc__ or "",
+        "description": inspect.getdoc(shape) or "",
         "payload": _ref("components", "schemas", shape.__name__),
         "examples": [{"name": each, "payload": payload} for each, payload in shown.items()],
     }

@@ -30,7 +30,9 @@ Move = Annotated[
     tuple[str, float, float, int, float | None, float | None],
     Field(description="id, longitude, latitude, observed_at in ms, heading in degrees, speed in m/s."),
 ]
-Gone = Annotated[tuple[str, Why], Field(description="id, and why it has left sight.")]
+Gone = Annotated[
+    tuple[str, Why], Field(description="id, and why it has left sight; pass over one that you do not hold.")
+]
 Cell = Annotated[
     tuple[str, int, str | None, int],
     Field(
@@ -214,7 +216,10 @@ class Frame(Shape):
 
 
 class Stale(Shape):
-    """A layer's feed has been silent for longer than its `stale_after_s`; since null: it is heard again."""
+    """A layer's feed has been silent for longer than its `stale_after_s`; since null: it is heard again.
+
+    Only said of layers of the kinds units and incidents: the others are not reported all the time.
+    """
 
     type: Literal["stale"]
     layer: LayerId

@@ -160,7 +160,7 @@ class Follow:
         if self.whole and now - self.whole_ms > KEEP_WHOLE_MS:
             self._owe_one_by_one()
         if news is not None and self.picture is not None and self.sums is None and not self.owes_all:
-            self.debt.owe(news.steps, sight)
+            self.debt.owe(news.steps, sight, passing=not self.picture.summable)
 
     def part(self, news: News | None, sight: Sight, now: int, room: int) -> wire.Part | None:
         """This layer's part of the frame to be sent now, of about *room* characters; None: nothing to say."""

@@ -1,7 +1,7 @@
 """What viewers are still owed: a tick's news, shared by all who keep up, and the debt of one who does not.
 
-A debt is a set of features with the state that the viewer holds of each. It never grows beyond what the
-viewer holds and what is in its view, however long it does not read.
+A debt is a set of features with the state that the viewer holds of each. It never grows beyond what the viewer
+holds, what is in its view, and some that came and went, however long it does not read.
 """
 
 from __future__ import annotations
@@ -14,6 +14,9 @@ from cop.live.held import Held
 from cop.live.interest import FILL, KEEP, Cell, Sight
 from cop.live.picture import LayerPicture, Step
 from layers.model import FeatureId
+
+MOST_GONE = 1_000
+"""Departures owed, beyond which the viewer is not told of one of what it never heard of."""
 
 
 class Rows:
@@ -82,7 +85,7 @@ class Line:
     __slots__ = ("after", "before", "entered", "left", "moved", "record", "why")
 
     def __init__(self, step: Step) -> None:
-        self.before, self.after, self.why = step
+        self.before, self.after, self.why, _ = step
         self.left = None if self.before is None else self.before.cell
         self.entered = None if self.after is None else self.after.cell
         self.moved = self.after is not None and self.after.moved_from(self.before)
@@ -234,7 +237,7 @@ def _add_filtered(rows: Rows, lines: Lines, sight: Sight) -> None:
 
 
 class Unknown(Enum):
-    """Stands for some older state, or none: we cannot know what a viewer who comes back held."""
+    """Stands for some older state, or none: of a viewer who comes back, or of what came and went meanwhile."""
 
     STATE = "unknown"
 
@@ -265,21 +268,28 @@ class Debt:
         self._held = {held.id: Unknown.STATE for held in changed}
         self._held.update(dict.fromkeys(gone, Unknown.STATE))
 
-    def owe(self, steps: Iterable[Step], sight: Sight) -> None:
-        """Take on what happened in a tick to a viewer who sees *sight*."""
+    def owe(self, steps: Iterable[Step], sight: Sight, *, passing: bool) -> None:
+        """Take on what happened in a tick to a viewer who sees *sight*.
+
+        *passing*: it is told also that something is gone that it was never told of, as long as it is not owed
+        `MOST_GONE` departures. To put what is no more would be a ghost for all who fold the frame.
+        """
         for step in steps:
             state = step.after or step.before
             if state is None:
                 continue
             if state.id not in self._held:
-                seen = step.before is not None and step.before.seen_by(sight)
+                seen = step.before is not None and step.before.seen_by(sight) and not step.passed
                 self._held[state.id] = step.before if seen else None
             if step.after is None:
                 self._why[state.id] = step.why
             else:
                 self._why.pop(state.id, None)
-            if self._held[state.id] is None and not (step.after and step.after.seen_by(sight)):
-                self._forget(state.id)
+            if self._held[state.id] is None and (step.after is None or not step.after.seen_by(sight)):
+                if passing and step.after is None and state.seen_by(sight) and len(self._why) <= MOST_GONE:
+                    self._held[state.id] = Unknown.STATE
+                else:
+                    self._forget(state.id)
 
     def turn(self, layer: LayerPicture, before: Sight, after: Sight) -> None:
         """The viewer looked at *before* and now looks at *after*."""

@@ -32,6 +32,8 @@ class Step(NamedTuple):
     after: Held | None
     why: str
     """Why it is gone; "" when it is not."""
+    passed: bool = False
+    """It came and went since the last tick: `before` is how it last was, and nobody was told of it."""
 
 
 class Chunk(NamedTuple):
@@ -63,7 +65,10 @@ class LayerPicture:
         self.revision = head.revision
         self.tiled = tiled
         self.summable = summable
-        """Whether a viewer who would be told of too many features may be told sums by cell."""
+        """Whether a viewer who would be told of too many features may be told sums by cell.
+
+        Of any other layer (incidents, zones) every departure is told, even of what came and went in one tick.
+        """
         self.features: dict[FeatureId, Held] = {}
         self._places = Places(self.features)
         self._refs: dict[int, int] = {}
@@ -79,6 +84,8 @@ class LayerPicture:
         """What was missed after some revisions, as of revision `_missed_at`."""
         self._missed_at = -1
         self._before: dict[FeatureId, Held | None] = {}
+        self._passed: dict[FeatureId, Held] = {}
+        """Where what went was last seen, if every departure is told."""
         self._why: dict[FeatureId, str] = {}
 
     def hold(self, features: Iterable[Feature]) -> None:
@@ -116,12 +123,17 @@ class LayerPicture:
             Step(before, self.features.get(feature_id), self._why.get(feature_id, ""))
             for feature_id, before in self._before.items()
         ]
-        self._before, self._why = {}, {}
-        return [step for step in steps if step.before or step.after]
+        passed = [
+            Step(self._passed[feature_id], None, self._why[feature_id], passed=True)
+            for feature_id in self._passed.keys() - self.features.keys()
+            if self._before[feature_id] is None
+        ]
+        self.forget()
+        return [step for step in steps if step.before or step.after] + passed
 
     def forget(self) -> None:
-        """Let go of what changed since `take` was last called: there is nobody to tell."""
-        self._before, self._why = {}, {}
+        """Let go of what changed since `take` was last called."""
+        self._before, self._passed, self._why = {}, {}, {}
 
     def end_tick(self) -> None:
         """Let go of what was written for those who started in this tick."""
@@ -214,6 +226,8 @@ class LayerPicture:
         if before is not None:
             self._before.setdefault(feature_id, before)
             self._why[feature_id] = why
+            if not self.summable:
+                self._passed[feature_id] = before
             self._bury(Departure(feature_id, self.revision, why))
             self._places.move(before, None)
             self._count_ref(before.ref, -1)

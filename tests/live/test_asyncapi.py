@@ -17,6 +17,9 @@ from cop.asyncapi import examples
 from cop.asyncapi.document import document
 from cop.asyncapi.messages import FROM_CLIENT, FROM_SERVER, Frame
 from cop.live import wire
+from cop.live.inbox import MOST_GONE
+from cop.live.pump import FALLING_SILENT
+from layers.kinds import KINDS
 from layers.model import Sharing
 from tests.live.client_model import ClientModel
 from tests.live.conftest import feature
@@ -49,6 +52,16 @@ def walk(value: Any) -> Iterator[Any]:
 
 
 # The document.
+
+
+def test_the_document_says_of_which_kinds_silence_is_told():
+    said = DOCUMENT["components"]["messages"]["stale"]["description"]
+    assert {kind for kind in KINDS if kind in said} == FALLING_SILENT
+
+
+def test_the_document_says_what_a_slow_viewer_is_told():
+    assert "all but assets and units" in DOCUMENT["info"]["description"]
+    assert str(MOST_GONE) in DOCUMENT["info"]["description"]
 
 
 def test_what_asyncapi_demands_is_there():

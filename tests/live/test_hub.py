@@ -10,6 +10,7 @@ import pytest
 
 from cop.live import follow as follow_module
 from cop.live import hub as hub_module
+from cop.live import inbox as inbox_module
 from cop.live import picture as picture_module
 from cop.live import session as session_module
 from cop.live.session import DRAINED, TOO_SLOW, Pass
@@ -304,6 +305,84 @@ def test_what_a_slow_viewer_is_owed_does_not_grow_with_features_that_came_and_we
     world.tick(world.hubs[0])
     (debt,) = [follow.debt for follow in viewing.session._follows.values() if follow.layer == UNITS]
     assert len(debt) <= 1  # What the frame that it has not read yet has put.
+
+
+def behind(world: World, viewing: Viewing, *steps) -> list[tuple[str, str]]:
+    """What a viewer is told, besides a first frame, who reads nothing while each step is a tick, and then all."""
+    for step in (lambda: world.logs[UNITS].put("first", IN_CHICAGO), *steps):
+        step()
+        world.catch_up(world.hubs[0])
+        world.tick(world.hubs[0])
+    viewing.ticked()
+    assert viewing.model.rows.pop(0) == ("put", "first")
+    return viewing.model.rows
+
+
+def test_a_viewer_behind_is_told_the_newest_of_a_zone_of_an_incident_and_what_is_gone(world):
+    zones = world.logs[ZONES]
+    zones.put("closed", IN_CHICAGO, status="minor")
+    zones.put("lifted", IN_CHICAGO)
+    viewing = watching(world)
+    viewing.session.next_message()
+    told = behind(
+        world,
+        viewing,
+        lambda: zones.put("closed", IN_CHICAGO, seconds=1, status="severe"),
+        lambda: zones.gone("lifted", Why.EXPIRED),
+        lambda: zones.put("closed", IN_CHICAGO, seconds=2, status="critical"),
+        lambda: zones.put("fire", IN_CHICAGO, status="new"),
+    )
+    assert sorted(told) == [("expired", "lifted"), ("put", "closed"), ("put", "fire")]
+    held = viewing.model.layers["one.zones"]
+    assert held.keys() == {"closed", "fire"}
+    assert "critical" in held["closed"][1]
+
+
+def came_and_went(log, feature_id="fire", place=IN_CHICAGO):
+    """As two ticks, and as one."""
+    put, gone = (lambda: log.put(feature_id, place)), (lambda: log.gone(feature_id, Why.DELETED))
+    return [[put, gone], [lambda: (put(), gone())]]
+
+
+@pytest.mark.parametrize("ticks", [0, 1])
+def test_that_an_incident_is_gone_is_told_though_it_came_and_went_unread(world, ticks):
+    viewing = watching(world, view=CHICAGO)
+    assert behind(world, viewing, *came_and_went(world.logs[ZONES])[ticks]) == [("deleted", "fire")]
+    assert viewing.model.layers["one.zones"] == {}
+
+
+@pytest.mark.parametrize("ticks", [0, 1])
+def test_that_an_incident_came_and_went_elsewhere_is_not_told(world, ticks):
+    viewing = watching(world, view=CHICAGO)
+    assert behind(world, viewing, *came_and_went(world.logs[ZONES], place=IN_AUSTIN)[ticks]) == []
+
+
+def test_who_keeps_up_is_told_too_that_an_incident_came_and_went_within_a_tick(world):
+    viewing = watching(world, view=CHICAGO)
+    (together,) = came_and_went(world.logs[ZONES])[1]
+    together()
+    viewing.ticked()
+    assert viewing.model.rows == [("deleted", "fire")]
+
+
+def test_a_unit_that_came_and_went_unread_is_not_told(world):
+    viewing = watching(world, view=CHICAGO)
+    assert behind(world, viewing, *came_and_went(world.logs[UNITS])[0]) == []
+
+
+def test_what_came_and_went_and_came_again_is_put_whole(world):
+    """Nobody who was not told of it could follow a move."""
+    log, viewing = world.logs[ZONES], watching(world, view=CHICAGO)
+    (together,) = came_and_went(log)[1]
+    told = behind(world, viewing, together, lambda: log.put("fire", point(-87.61, 41.9), seconds=5))
+    assert told == [("put", "fire")]
+
+
+def test_what_a_slow_viewer_is_owed_of_incidents_that_came_and_went_is_bounded(world, monkeypatch):
+    monkeypatch.setattr(inbox_module, "MOST_GONE", 10)
+    log, viewing = world.logs[ZONES], watching(world)
+    steps = [step for number in range(100) for step in came_and_went(log, f"z{number}")[0]]
+    assert len(behind(world, viewing, *steps)) == 10
 
 
 def test_a_viewer_who_never_reads_is_cut_off(world):
