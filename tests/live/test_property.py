@@ -64,6 +64,8 @@ SHARINGS = st.sampled_from(
     [Sharing(), Sharing(public=True), Sharing(everyone=True), Sharing(frozenset({AgencyId(2)}))]
 )
 WHO = st.integers(0, 3)
+REMEMBERED = st.sampled_from([1, 3, 1_000])
+"""How many departures a process reads when it starts."""
 WHERES = st.sampled_from(
     [{}, {"status": ["available"]}, {"status": ["distress", None]}, {"kind": ["units"]}, {"agency": ["two"]}]
 )
@@ -181,9 +183,9 @@ class Streams(RuleBasedStateMachine):
     def follow(self, process, layer, steps) -> None:
         self.world.follow(self.world.hubs[process], layer, steps)
 
-    @rule(process=st.integers(0, 1), layer=LIVE)
-    def load(self, process, layer) -> None:
-        self.world.load(self.world.hubs[process], layer)
+    @rule(process=st.integers(0, 1), layer=LIVE, remembered=st.one_of(st.none(), REMEMBERED))
+    def load(self, process, layer, remembered) -> None:
+        self.world.load(self.world.hubs[process], layer, remembered=remembered)
 
     @rule(process=st.integers(0, 1))
     def tick(self, process) -> None:
@@ -226,6 +228,21 @@ class Streams(RuleBasedStateMachine):
     def come_back(self, who, process, settled) -> None:
         if settled:
             self.settle()
+        self.connect_anew(who, process)
+
+    @rule(process=st.integers(0, 1), settled=st.booleans(), remembered=REMEMBERED)
+    def restart(self, process, settled, remembered) -> None:
+        """A process dies with all that it had in memory; its viewers come to the one that takes its place."""
+        if settled:
+            self.settle()
+        died = self.world.hubs[process]
+        self.world.restart(process, remembered=remembered)
+        for who, viewing in enumerate(self.viewings):
+            if viewing.hub is died:
+                self.connect_anew(who, process)
+
+    def connect_anew(self, who: int, process: int) -> None:
+        """The connection is lost; the viewer comes back with what it holds."""
         viewing, model, views = self.viewings[who], self.viewings[who].model, self.views[who]
         viewing.leave()
         held = {}

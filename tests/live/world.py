@@ -13,7 +13,7 @@ from cop.live.hub import Hub
 from cop.live.picture import LayerPicture
 from cop.live.session import Pass, Session
 from layers.directory import Directory
-from layers.log import Head
+from layers.log import Departure, Head
 from layers.model import (
     PUBLIC,
     Agency,
@@ -93,6 +93,15 @@ class Log:
         revision = len(self.changes) + 1
         self.changes.append(Change(revision, old.id, Op.GONE, why, *old[1:7]))
 
+    def departures(self, most: int) -> tuple[int, list[Departure]]:
+        """The newest *most* departures, ascending, and the revision after which they are all."""
+        gone = [
+            Departure(change.feature_id, change.revision, change.why or "")
+            for change in self.changes
+            if change.op is Op.GONE
+        ][-most:]
+        return (gone[0].revision if len(gone) == most else 0), gone
+
     def late(self, feature_id: str) -> None:
         old = self.features[feature_id]
         self.changes.append(Change(len(self.changes) + 1, old.id, Op.LATE, None, *old[1:7]))
@@ -117,17 +126,27 @@ class World:
             OperationId(1), "flood", "Flood", Status.ACTUAL, AgencyId(1), (LayerId(1), LayerId(3))
         )
         self.directory = Directory(1, agencies, layers, {flood.id: flood})
-        self.hubs = [Hub(clock=lambda: self.now) for _ in range(processes)]
-        for hub in self.hubs:
-            for layer in self.logs:
-                self.load(hub, layer)
-            hub.judge(self.directory)
+        self.hubs = [self._started() for _ in range(processes)]
 
-    def load(self, hub: Hub, layer: LayerId) -> None:
+    def load(self, hub: Hub, layer: LayerId, *, remembered: int | None = None) -> None:
+        """Have one process read a layer whole, with so many of its last departures (None: none of them)."""
         log = self.logs[layer]
         picture = LayerPicture(log.head, tiled=layer == 3, summable=layer == 1)
         picture.hold(sorted(log.features.values(), key=lambda feature: feature.revision))
+        if remembered is not None and not picture.tiled:
+            picture.remember(*log.departures(remembered))
         hub.picture[layer] = picture
+
+    def restart(self, process: int, *, remembered: int) -> None:
+        """Put another process in the place of one, as the pump starts it: it knows nothing but what is stored."""
+        self.hubs[process] = self._started(remembered)
+
+    def _started(self, remembered: int | None = None) -> Hub:
+        hub = Hub(clock=lambda: self.now)
+        for layer in self.logs:
+            self.load(hub, layer, remembered=remembered)
+        hub.judge(self.directory)
+        return hub
 
     def follow(self, hub: Hub, layer: LayerId, steps: int = 1_000_000) -> None:
         """Let one process read on in one log, by so many changes."""
