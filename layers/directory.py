@@ -353,7 +353,7 @@ async def add_operation(
 async def draw(connection: AsyncConnection, operation: str, layer: str) -> None:
     """Draw *layer* into *operation*. Who sees it there is still the layer's own sharing.
 
-    Raises `Invalid` unless the statuses fit: the same, or actual `assets` and `zones` in an exercise.
+    Raises `Invalid` unless the statuses fit: the same, or actual `assets`, `zones` and `roads` in an exercise.
     """
     await moved_on(connection)
     into = await _operation(connection, operation)
@@ -361,7 +361,7 @@ async def draw(connection: AsyncConnection, operation: str, layer: str) -> None:
     if not fits(Status(into.status), Status(what.status), what.kind):
         raise Invalid(
             f"“{layer}” is {what.status}, “{operation}” is {into.status}: an operation draws layers of its own "
-            "status, and an exercise also actual assets and zones.",
+            "status, and an exercise also actual assets, zones and roads.",
             code="operation.status",
         )
     values = {"operation_id": into.id, "layer_id": what.id}
@@ -372,7 +372,7 @@ def fits(operation: Status, layer: Status, kind: str) -> bool:
     """Whether an operation of one status may draw a layer of another: exercise data never passes for real."""
     if operation is layer:
         return True
-    return operation is Status.EXERCISE and layer is Status.ACTUAL and kind in ("assets", "zones")
+    return operation is Status.EXERCISE and layer is Status.ACTUAL and kind in ("assets", "zones", "roads")
 
 
 async def undraw(connection: AsyncConnection, operation: str, layer: str) -> None:

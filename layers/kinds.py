@@ -82,8 +82,17 @@ def _number(low: float, high: float, wanted: str, *, below: bool = False) -> Che
     return check
 
 
+def _boolean(value: Any) -> str | None:
+    return None if type(value) is bool else "type:true or false"
+
+
 _not_negative = _number(0, MAX_NUMBER, "a number of at least 0")
 _reach_m = _number(0, 100_000, "metres from 0 to 100000")
+
+
+def _speed_kmh(value: Any) -> str | None:
+    wanted = "km/h above 0 and at most 200"
+    return wanted if value == 0 and type(value) is not bool else _number(0, 200, wanted)(value)
 
 
 def _kind(name: str, title: str, geometries: str, properties: dict[str, Check], **rest: Any) -> Kind:
@@ -159,6 +168,14 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
                 "Polygon MultiPolygon",
                 {"name": _text, "capability": _text},
                 stale_after_s=86_400,
+            ),
+            _kind(
+                "roads",
+                "Roads",
+                "LineString MultiLineString",
+                {"name": _text, "road_class": _text, "speed_kmh": _speed_kmh, "oneway": _boolean},
+                stream=Stream.TILED,
+                stale_after_s=31_536_000,  # streets are surveyed, not heard from
             ),
         )
     }

@@ -66,6 +66,7 @@ PUBLICATIONS = (
     Publication("oem.zones", "zones", "Evacuation and operations zones", rules={"stale_after_s": 3_600}),
     Publication("oem.shelters", "assets", "Shelters and command posts", rules=STANDING),
     Publication("oem.units", "units", "Liaison and drones", rules=MOVING),
+    Publication("oem.roads", "roads", "Streets"),
     Publication("cfd.units", "units", "Engines and trucks", rules=MOVING),
     Publication("cfd.stations", "assets", "Fire stations", rules=STANDING | {"reach_m": 1_700}),
     Publication("ems.units", "units", "Ambulances", rules=MOVING),

@@ -282,7 +282,7 @@ MEMBERS = st.fixed_dictionaries(
 )
 
 
-@given(JSON, MEMBERS, st.sampled_from(["units", "assets", "incidents", "zones", "coverage"]))
+@given(JSON, MEMBERS, st.sampled_from(["units", "assets", "incidents", "zones", "coverage", "roads"]))
 def test_any_json_is_admitted_or_refused_with_its_spot(
     value: object, members: dict[str, Any], kind: str
 ) -> None:

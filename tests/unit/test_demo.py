@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
+from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 from random import Random
@@ -16,8 +17,11 @@ from cop.demo import plot, scenario, units
 from cop.demo.agency import Fleet, unit_feature
 from cop.demo.plot import Plot, incident_feature, zone_features
 from cop.demo.roads import Ground, Network, Way, distance_m, heading_deg, load_ground, straight
+from cop.demo.streets import CLASSES, street_features
 from cop.demo.units import Doing, Order, Unit, World
+from layers.admission import admit
 from layers.kinds import KINDS
+from layers.model import AgencyId, JsonObject, Layer, LayerId, LayerName, Status
 
 LAYERS = [publication.name for publication in scenario.PUBLICATIONS]
 SEED = 7
@@ -109,6 +113,50 @@ def test_ground_is_the_same_from_the_cache(tmp_path: Path, ground: Ground) -> No
     built, cached = load_ground(basemap, tmp_path), load_ground(basemap, tmp_path)
     assert built.roads.points == cached.roads.points == ground.roads.points
     assert len(list(tmp_path.iterdir())) == 1
+
+
+# The layer of streets.
+
+
+@pytest.fixture(scope="module")
+def published(ground: Ground) -> list[JsonObject]:
+    return street_features(ground.roads)
+
+
+def test_streets_are_taken_as_a_layer_of_roads(published: list[JsonObject]) -> None:
+    layer = Layer(LayerId(1), LayerName("oem.roads"), AgencyId(1), "roads", Status.EXERCISE)
+    now = datetime(2026, 11, 22, tzinfo=UTC)
+    ids = {admit(feature, layer, now, "").id for feature in published}
+    assert len(ids) == len(published)
+
+
+def test_streets_are_as_long_at_each_speed_as_the_network(
+    ground: Ground, published: list[JsonObject]
+) -> None:
+    lengths = defaultdict[str, float](float)
+    for feature in published:
+        line = [tuple(point) for point in feature["geometry"]["coordinates"]]
+        lengths[feature["properties"]["road_class"]] += sum(distance_m(a, b) for a, b in pairwise(line))
+    wanted = defaultdict[str, float](float)
+    for length, limit in zip(ground.roads.lengths_m, ground.roads.limits_mps, strict=True):
+        wanted[CLASSES[limit]] += length
+    assert dict(lengths) == pytest.approx(dict(wanted), rel=1e-4)
+
+
+def test_streets_have_a_vertex_in_common_only_where_the_network_has_a_node(
+    ground: Ground, published: list[JsonObject]
+) -> None:
+    seen = Counter(tuple(point) for feature in published for point in feature["geometry"]["coordinates"])
+    shared = {point for point, count in seen.items() if count > 1}
+    assert shared <= set(ground.roads.nodes)
+    assert len(shared) > 10_000
+
+
+def test_a_street_goes_on_straight_across_a_crossing(published: list[JsonObject]) -> None:
+    assert len(published) < 6_000
+    longest = max(published, key=lambda feature: shapely.geometry.shape(feature["geometry"]).length)
+    line = [tuple(point) for point in longest["geometry"]["coordinates"]]
+    assert distance_m(line[0], line[-1]) > 10_000
 
 
 # Units.

@@ -51,6 +51,15 @@ def refused(properties: dict[str, Any], kind: str = "units") -> tuple[str, str]:
         ("incidents", "units", ["e1", "e2"], None),
         ("zones", "zone_type", 1, "prop.type"),
         ("coverage", "capability", False, "prop.type"),
+        ("roads", "road_class", 1, "prop.type"),
+        ("roads", "speed_kmh", 0, "prop.value"),
+        ("roads", "speed_kmh", 200.5, "prop.value"),
+        ("roads", "speed_kmh", "50", "prop.type"),
+        ("roads", "speed_kmh", False, "prop.type"),
+        ("roads", "speed_kmh", 1e-3, None),
+        ("roads", "oneway", "yes", "prop.type"),
+        ("roads", "oneway", 1, "prop.type"),
+        ("roads", "oneway", True, None),
     ],
 )
 def test_known_properties_hold_what_their_name_says(

@@ -78,6 +78,7 @@ const NAME_PROPERTY: Record<Kind, string> = {
   assets: "name",
   zones: "name",
   coverage: "name",
+  roads: "name",
 };
 
 /** What people call a feature; its id where it has no name. */

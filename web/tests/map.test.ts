@@ -23,6 +23,7 @@ const THEMES: Theme[] = ["light", "dark"];
 test.each(THEMES)("the %s style, with everything of ours on it, is valid MapLibre", (theme) => {
   const c = PALETTE[theme];
   const hydrants = layerInfo("cfd.hydrants", { kind: "assets", stream: "tiled" });
+  const roads = layerInfo("oem.roads", { kind: "roads", stream: "tiled" });
   const at = {
     basemap: "http://here/basemap/",
     font: "http://here/a.woff2",
@@ -33,13 +34,21 @@ test.each(THEMES)("the %s style, with everything of ours on it, is valid MapLibr
     style.sources[name] = { type: "geojson", data: { type: "FeatureCollection", features: [] } };
   }
   style.sources["tiles:cfd.hydrants"] = tileSource("http://here", hydrants, 7);
+  style.sources["tiles:oem.roads"] = tileSource("http://here", roads, 7);
   style.layers.push(
     ...groundLayers(c),
     ...upperLayers(c),
     ...tileLayers(hydrants, "#D55E00", c),
+    ...tileLayers(roads, "#2F4858", c),
     ...topLayers(c),
   );
   expect(validateStyleMin(style)).toEqual([]);
+});
+
+test("a layer of streets is drawn as thin lines and nothing else: it may hold thousands in sight", () => {
+  const roads = layerInfo("oem.roads", { kind: "roads", stream: "tiled" });
+  const layers = tileLayers(roads, "#2F4858", PALETTE.light);
+  expect(layers.map(({ id, type }) => [id, type])).toEqual([["tiles:oem.roads:line", "line"]]);
 });
 
 /** WCAG 2: contrast of two colours, 1 to 21. */

@@ -34,6 +34,7 @@ export const BELOW_NAMES = "street-names";
 export function groundLayers(c: Palette): LayerSpecification[] {
   const kind = (...kinds: string[]): ExpressionSpecification => ["in", ["get", "kind"], ["literal", kinds]];
   return [
+    road("roads-line", { source: "areas", filter: kind("roads") }, c.label),
     fill("coverage-fill", "areas", kind("coverage"), c.coverage, 0.06),
     line("coverage-line", "areas", kind("coverage"), c.coverage, 1.5, [1, 2]),
     fill("zones-fill", "areas", kind("zones"), c.zone, 0.15),
@@ -245,6 +246,25 @@ function line(
   };
 }
 
+/** A street of a layer: as thin as the zoom allows, for the basemap has drawn it already and there are thousands. */
+function road(
+  id: string,
+  of: { source: string; "source-layer"?: string; filter?: FilterSpecification },
+  color: string,
+): LayerSpecification {
+  return {
+    id,
+    type: "line",
+    ...of,
+    layout: { "line-cap": "round", "line-join": "round" },
+    paint: {
+      "line-color": color,
+      "line-opacity": 0.5,
+      "line-width": ["interpolate", ["linear"], ["zoom"], 10, 0.3, 13, 0.8, 17, 2.5],
+    },
+  } as LayerSpecification;
+}
+
 /** The source of a tiled layer. Its revision is in the address, so that a change is seen at once and the rest stays cached. */
 export function tileSource(origin: string, layer: LayerInfo, revision: number): SourceSpecification {
   const path = `/collections/${encodeURIComponent(layer.id)}/tiles/WebMercatorQuad`;
@@ -259,6 +279,7 @@ export function tileSource(origin: string, layer: LayerInfo, revision: number): 
 export function tileLayers(layer: LayerInfo, color: string, c: Palette): LayerSpecification[] {
   const source = `tiles:${layer.id}`;
   const base = { source, "source-layer": "features" };
+  if (layer.kind === "roads") return [road(`${source}:line`, base, color)];
   const type = ["coalesce", ["get", `${layer.kind.replace(/s$/, "")}_type`], ""];
   return [
     {

@@ -43,7 +43,7 @@ import type { Kind, Properties } from "../wire.ts";
 
 export type Shape = "circle" | "diamond" | "square";
 
-/** The frame by kind. Zones and coverage are areas; where one needs a symbol (a list), it is a square. */
+/** The frame by kind. Zones, coverage and roads are drawn as they lie; a symbol of one would be a square. */
 export function shapeOf(kind: Kind): Shape {
   return kind === "units" ? "circle" : kind === "incidents" ? "diamond" : "square";
 }
@@ -95,6 +95,7 @@ const DEFAULT: Record<Kind, string> = {
   assets: "asset",
   zones: "asset",
   coverage: "asset",
+  roads: "asset",
 };
 const TYPE_PROPERTY: Record<Kind, string> = {
   units: "unit_type",
@@ -102,6 +103,7 @@ const TYPE_PROPERTY: Record<Kind, string> = {
   assets: "asset_type",
   zones: "zone_type",
   coverage: "capability",
+  roads: "road_class",
 };
 
 /** What a feature says it is (`engine`, `flood` …), or "". */
