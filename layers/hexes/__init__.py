@@ -8,7 +8,7 @@ from layers.hexes.depth import Depth, depth, union, union_by
 from layers.hexes.disks import disk, disks
 from layers.hexes.errors import HexesError, TooManyCells
 from layers.hexes.field import Field, span_sums, spans_of
-from layers.hexes.filling import MAX_CELLS, estimate_cells, fill
+from layers.hexes.filling import MAX_CELLS, estimate_cells, fill, fills
 from layers.hexes.outlines import Outline, outlines
 from layers.hexes.patches import Patch, patches
 from layers.hexes.sets import Hexes
@@ -27,6 +27,7 @@ __all__ = [
     "disks",
     "estimate_cells",
     "fill",
+    "fills",
     "outlines",
     "patches",
     "span_sums",

@@ -52,7 +52,7 @@ def _disks(lng_lat: NDArray[np.float64], reach: NDArray[np.float64], resolution:
         seed_owner, seeds = _seeds(lng_lat, np.flatnonzero(start == level), level)
         owner, ranks = np.concatenate((owner, seed_owner)), np.concatenate((ranks, seeds))
         away = angle(_centers(ranks, level), middle[owner])
-        slack = hull(level) if level < resolution else 0.0
+        slack = hull(level, resolution)
         inside = away <= reach[owner] - slack
         if level < resolution:
             # Below a pentagon are ranks that no cell has, so its children are looked at one by one.
@@ -62,7 +62,12 @@ def _disks(lng_lat: NDArray[np.float64], reach: NDArray[np.float64], resolution:
         found.append(np.column_stack((ranks[inside], ranks[inside] + 1)) * size)
         open_ = ~inside & (away <= reach[owner] + slack)
         owner, ranks = _children(owner[open_], ranks[open_], level)
-    return _split(np.concatenate(own), np.concatenate(found), lng_lat, resolution)
+    cells = [h3.latlng_to_cell(lat, lng, resolution) for lng, lat in lng_lat.tolist()]
+    ranks = to_ranks(np.array(cells, dtype=np.uint64), resolution)
+    own.append(np.arange(len(ranks)))
+    found.append(np.column_stack((ranks, ranks + 1)))
+    parts = rg.by_owner(np.concatenate(own), np.concatenate(found), len(ranks), rank_count(resolution))
+    return [Hexes(resolution, part) for part in parts]
 
 
 def _checked(
@@ -108,18 +113,3 @@ def _children(owner: NDArray[np.int64], ranks: Ranks, level: int) -> tuple[NDArr
     children = (ranks[:, None] * 7 + np.arange(7)).ravel()
     real = exists(children, level + 1)
     return np.repeat(owner, 7)[real], children[real]
-
-
-def _split(
-    owner: NDArray[np.int64], ranges: rg.Ranges, lng_lat: NDArray[np.float64], resolution: int
-) -> list[Hexes]:
-    """One set for each point out of the ranges found for all, with the cell of the point put in."""
-    cells = [h3.latlng_to_cell(lat, lng, resolution) for lng, lat in lng_lat.tolist()]
-    own = to_ranks(np.array(cells, dtype=np.uint64), resolution)
-    owner = np.concatenate((owner, np.arange(len(own))))
-    ranges = np.concatenate((ranges, np.column_stack((own, own + 1))))
-    # Each point's ranks on a stretch of their own, so that all are sorted and merged at once.
-    stretch = rank_count(resolution) + 1
-    merged = rg.canonical(ranges + (owner * stretch)[:, None])
-    parts = np.split(merged, np.searchsorted(merged[:, 0], np.arange(1, len(own)) * stretch))
-    return [Hexes(resolution, part - number * stretch) for number, part in enumerate(parts[: len(own)])]

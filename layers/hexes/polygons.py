@@ -1,6 +1,4 @@
-"""GeoJSON polygons as this package reads them: rings of radians or degrees, their ground, points along them,
-and which points they hold by the very arithmetic of the H3 library.
-"""
+"""GeoJSON polygons as this package reads them: rings of degrees, and their ground."""
 
 from __future__ import annotations
 
@@ -20,6 +18,7 @@ Ring = NDArray[np.float64]
 # The library takes an edge of more than 180° of longitude for one that crosses the antimeridian the short way.
 # GeoJSON (RFC 7946 §3.1.9) knows no such edge, so long ones are cut into pieces it cannot misread.
 _LONGEST_EDGE_DEG = 180.0
+_BOUNDS = np.array([90.0, 180.0])
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,92 +62,31 @@ def ground_m2(polygon: Polygon, radius_m: float) -> float:
     return float(max(outer - sum(holes), 0.0) * radius_m**2)
 
 
-def along(ring: Ring, step: float) -> Ring:
-    """Points (n, 2) along a ring, corners first, none further than *step* radians from the next along its edge."""
-    ends = np.roll(ring, -1, axis=0)
-    widest = np.cos(np.radians(np.minimum(abs(ring[:, 0]), abs(ends[:, 0]))))
-    length = np.radians(np.hypot(ends[:, 0] - ring[:, 0], (ends[:, 1] - ring[:, 1]) * widest))
-    pieces = np.maximum(np.ceil(length / step), 1).astype(np.int64)
-    edge = np.repeat(np.arange(len(ring)), pieces)
-    share = (np.arange(len(edge)) - np.repeat(np.cumsum(pieces) - pieces, pieces)) / pieces[edge]
-    points: Ring = ring[edge] + (ends - ring)[edge] * share[:, None]
-    return points
-
-
-def held(polygon: Polygon, points_deg: NDArray[np.float64]) -> tuple[NDArray[np.bool_], bool]:
-    """Which points (n, 2), latitude first, the polygon holds, and whether that is sure for all of them.
-
-    The library casts a ray along the parallel and counts edges. It has centres in radians where its interface
-    gives degrees, so a point within about 1e-12 radians (6 µm) of an edge may be told differently: then the
-    second answer is False.
-    """
-    order = np.argsort(points_deg[:, 0])
-    lat, lng = np.radians(points_deg[order]).T
-    inside, sure = _cast(polygon.outer, lat, lng)
-    for hole in polygon.holes:
-        within, sure_too = _cast(hole, lat, lng)
-        inside &= ~within
-        sure &= sure_too
-    answer = np.empty_like(inside)
-    answer[order] = inside
-    return answer, sure
-
-
-_TIE = 1e-12
-
-
-def _cast(ring: Ring, lat: NDArray[np.float64], lng: NDArray[np.float64]) -> tuple[NDArray[np.bool_], bool]:
-    """Even-odd rule for points in ascending order of latitude; radians."""
-    start = np.radians(ring)
-    end = np.roll(start, -1, axis=0)
-    swap = (start[:, 0] > end[:, 0])[:, None]
-    low, high = np.where(swap, end, start), np.where(swap, start, end)
-    first = np.searchsorted(lat, low[:, 0] - _TIE)
-    last = np.searchsorted(lat, high[:, 0] + _TIE, side="right")
-    inside, sure = np.zeros(len(lat), dtype=bool), True
-    for edge in np.flatnonzero(first < last).tolist():
-        (low_lat, low_lng), (high_lat, high_lng) = low[edge].tolist(), high[edge].tolist()
-        here = slice(first[edge], last[edge])
-        near, point = lat[here], lng[here]
-        sure &= not _level_with(near, point, low_lat, high_lat, max(low_lng, high_lng))
-        if low_lat == high_lat:
-            continue
-        slope = (high_lng - low_lng) / (high_lat - low_lat)
-        at = low_lng + (high_lng - low_lng) * ((near - low_lat) / (high_lat - low_lat))
-        sure &= bool((abs(at - point) > _TIE * (1 + abs(slope))).all())
-        inside[here] ^= (at > point) & (near > low_lat) & (near < high_lat)
-    return inside, sure
-
-
-def _level_with(
-    lat: NDArray[np.float64], lng: NDArray[np.float64], low: float, high: float, east: float
-) -> bool:
-    """Whether a point lies level with a corner that its ray may meet (*lat* ascending)."""
-    for corner in (low, high):
-        first, last = np.searchsorted(lat, (corner - _TIE, corner + _TIE))
-        if (lng[first:last] <= east + _TIE).any():
-            return True
-    return False
-
-
 def _outer_and_holes(rings: list[Ring]) -> tuple[Ring, tuple[Ring, ...]]:
     return rings[0], tuple(rings[1:])
 
 
 def _ring(positions: Sequence[Sequence[float]]) -> Ring:
-    ring = np.array([(lat, lng) for lng, lat, *_ in positions], dtype=np.float64).reshape(-1, 2)
-    if len(ring) > 1 and (ring[0] == ring[-1]).all():
+    ring = _lat_lng(positions)
+    if len(ring) > 1 and ring[0].tolist() == ring[-1].tolist():
         ring = ring[:-1]
-    if len(ring) < 3 or not (np.isfinite(ring).all() and (abs(ring) <= (90.0, 180.0)).all()):
+    if len(ring) < 3 or not (abs(ring) <= _BOUNDS).all():
         detail = "A ring has three corners or more, at longitudes of ±180 and latitudes of ±90 degrees."
         raise HexesError(detail, code="h3.geometry")
     return _without_long_edges(ring)
 
 
+def _lat_lng(positions: Sequence[Sequence[float]]) -> Ring:
+    try:
+        return np.array(positions, dtype=np.float64)[:, [1, 0]]
+    except ValueError:  # Altitudes here and there.
+        return np.array([(lat, lng) for lng, lat, *_ in positions], dtype=np.float64).reshape(-1, 2)
+
+
 def _without_long_edges(ring: Ring) -> Ring:
-    span = abs(np.roll(ring[:, 1], -1) - ring[:, 1])
-    if (span < _LONGEST_EDGE_DEG).all():
+    if np.ptp(ring[:, 1]) < _LONGEST_EDGE_DEG:
         return ring
+    span = abs(np.roll(ring[:, 1], -1) - ring[:, 1])
     ends = np.roll(ring, -1, axis=0)
     pieces = np.where(span < _LONGEST_EDGE_DEG, 1, 4)
     edge = np.repeat(np.arange(len(ring)), pieces)

@@ -78,10 +78,24 @@ def of_integers(values: NDArray[np.int64]) -> Ranges:
 
 def integers(ranges: Ranges) -> NDArray[np.int64]:
     """Every integer in *ranges*, ascending."""
-    lengths = ranges[:, 1] - ranges[:, 0]
-    offsets = np.cumsum(lengths) - lengths
-    values: NDArray[np.int64] = np.repeat(ranges[:, 0] - offsets, lengths)
-    return np.arange(len(values), dtype=np.int64) + values
+    return runs(ranges[:, 0], ranges[:, 1] - ranges[:, 0])
+
+
+def runs(first: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """first[0], first[0] + 1, … for lengths[0] of them, then the same for all others."""
+    values: NDArray[np.int64] = np.repeat(first - np.cumsum(lengths) + lengths, lengths)
+    return values + np.arange(len(values))
+
+
+def by_owner(owner: NDArray[np.int64], ranges: Ranges, owners: int, end: int) -> list[Ranges]:
+    """A canonical list for each of *owners* out of *ranges* in any order, within 0 and *end*, with an *owner* each.
+
+    All are sorted and merged at once, each owner's on a stretch of their own: owners · (end + 1) stays below 2^63.
+    """
+    stretch = end + 1
+    merged = canonical(ranges + (owner * stretch)[:, None])
+    parts = np.split(merged, np.searchsorted(merged[:, 0], np.arange(1, owners) * stretch))
+    return [part - number * stretch for number, part in enumerate(parts)]
 
 
 def position(ranges: Ranges, values: NDArray[np.int64]) -> NDArray[np.int64]:

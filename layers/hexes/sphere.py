@@ -36,14 +36,18 @@ def narrowest_spacing(resolution: int) -> float:
     return _NARROWEST * mean_spacing(resolution)
 
 
-def hull(resolution: int) -> float:
-    """Upper bound in radians on the distance from a cell's centre to that of any of its descendants.
+def hull(resolution: int, finest: int) -> float:
+    """Upper bound in radians on the distance from a cell's centre to that of any of its descendants up to *finest*.
 
-    A child's centre lies one spacing of the children away, a √7th of the parents': the sum over all levels is
-    at most spacing · (1/√7) / (1 − 1/√7).
+    A child's centre lies one spacing of the children away, a √7th of the parents', and so on.
     """
-    ratio = 1 / np.sqrt(7)
-    return float(widest_spacing(resolution) * ratio / (1 - ratio))
+    return widest_spacing(resolution) * descent(finest - resolution)
+
+
+@lru_cache(maxsize=16)
+def descent(levels: int) -> float:
+    """How far from a cell's centre those of its descendants lie up to *levels* below, in spacings of its lattice."""
+    return float(sum(7 ** (-below / 2) for below in range(1, levels + 1))) * (1 + 1e-9)
 
 
 def centers_deg(ranks: Ranks, resolution: int) -> NDArray[np.float64]:

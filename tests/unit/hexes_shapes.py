@@ -55,6 +55,49 @@ def stars(draw: st.DrawFn, *, largest_deg: float = 8.0) -> dict[str, Any]:
     return {"type": "Polygon", "coordinates": rings}
 
 
+@st.composite
+def slivers(draw: st.DrawFn, *, largest_deg: float = 8.0) -> dict[str, Any]:
+    """A triangle or a strip that is far longer than wide, or has no width at all."""
+    lng, lat = draw(places)
+    reach = st.floats(-largest_deg, largest_deg)
+    end = [min(max(lng + draw(reach), -180), 180), min(max(lat + draw(reach), -90), 90)]
+    width = draw(st.sampled_from([0.0, 1e-13, 1e-6, 1e-3, 0.02]))
+    side = [min(lng + width, 180), lat], [min(end[0] + width, 180), end[1]]
+    corners = draw(st.sampled_from([[[lng, lat], end, side[0]], [[lng, lat], end, side[1], side[0]]]))
+    return {"type": "Polygon", "coordinates": [[*corners, corners[0]]]}
+
+
+@st.composite
+def tangles(draw: st.DrawFn, *, largest_deg: float = 8.0) -> dict[str, Any]:
+    """Rings that cross themselves and one another: no polygon, but the even-odd rule says what each holds."""
+    lng, lat = draw(places)
+    lng, lat = (
+        max(min(lng, 180 - largest_deg), largest_deg - 180),
+        max(min(lat, 90 - largest_deg), largest_deg - 90),
+    )
+    step = st.floats(-largest_deg, largest_deg)
+    corners = st.lists(
+        st.tuples(step, step).map(lambda by: [lng + by[0], lat + by[1]]), min_size=3, max_size=9
+    )
+    rings = draw(st.lists(corners, min_size=1, max_size=3))
+    return {"type": "Polygon", "coordinates": [[*ring, ring[0]] for ring in rings]}
+
+
+@st.composite
+def boxes(draw: st.DrawFn) -> dict[str, Any]:
+    """Boxes on whole degrees: caps of the poles, sides on the antimeridian, the world."""
+    west, east = sorted(draw(st.lists(st.integers(-18, 18), min_size=2, max_size=2, unique=True)))
+    south, north = sorted(draw(st.lists(st.integers(-9, 9), min_size=2, max_size=2, unique=True)))
+    return box(west * 10, south * 10, east * 10, north * 10)
+
+
+def many(polygons: st.SearchStrategy[dict[str, Any]]) -> st.SearchStrategy[dict[str, Any]]:
+    """Multipolygons, whose parts may lie across one another."""
+    return st.lists(polygons, max_size=3).map(
+        lambda parts: {"type": "MultiPolygon", "coordinates": [part["coordinates"] for part in parts]}
+    )
+
+
 def _star(lng: float, lat: float, size: float, radii: list[float]) -> list[list[float]]:
     turn = 2 * math.pi / len(radii)
     ring = [

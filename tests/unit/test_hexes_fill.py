@@ -13,8 +13,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from layers.hexes import Hexes, HexesError, TooManyCells, estimate_cells, fill
-from layers.hexes.filling import _fill, plain_fill
-from layers.hexes.polygons import held, read_polygons
+from layers.hexes.borders import Border
+from layers.hexes.filling import border_fills, plain_fill
+from layers.hexes.polygons import read_polygons
 from tests.unit.hexes_shapes import box, stars
 
 CHICAGO = box(-87.9, 41.6, -87.5, 42.05)
@@ -22,11 +23,11 @@ CHICAGO = box(-87.9, 41.6, -87.5, 42.05)
 
 def by_border(geometry: dict[str, Any], resolution: int) -> Hexes:
     """The coarse inside and fine edge, however small the polygon."""
-    return _fill(read_polygons(geometry)[0], resolution, plain_cells=0)
+    return border_fills(read_polygons(geometry), resolution)[0]
 
 
 def by_library(geometry: dict[str, Any], resolution: int) -> Hexes:
-    return Hexes.from_cells(plain_fill(read_polygons(geometry)[0], resolution), resolution)
+    return plain_fill(read_polygons(geometry)[0], resolution)
 
 
 @pytest.mark.parametrize(
@@ -84,13 +85,12 @@ def test_corners_on_centres_of_cells_are_told_as_the_library_tells_them(lat: flo
     assert by_border(geometry, 5) == by_library(geometry, 5)
 
 
-def test_a_point_level_with_a_corner_is_not_sure() -> None:
-    (polygon,) = read_polygons(box(0, 0, 2, 1))
-    inside, sure = held(polygon, np.array([(0.5, 1.0), (0.25, 1.0)]))
-    assert inside.all()
-    assert sure
-    assert not held(polygon, np.array([(1.0, 1.0)]))[1]
-    assert not held(polygon, np.array([(0.5, 2.0)]))[1]
+def test_a_point_on_an_edge_or_a_corner_is_not_sure_and_one_level_with_a_corner_is() -> None:
+    border = Border.of([read_polygons(box(0, 0, 2, 1))[0].outer])
+    points = np.array([(0.5, 1.0), (1.0, -1.0), (1.0, 1.0), (0.5, 2.0), (0.0, 0.0)])
+    inside, sure = border.hold(points, np.zeros(5, np.int64))
+    assert inside[:2].tolist() == [True, False]
+    assert sure.tolist() == [True, True, False, False, False]
 
 
 @given(stars())
