@@ -12,11 +12,15 @@ import sys
 import threading
 import time
 from collections import deque
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from cop.client import Client
+
+BATCH = 500
+"""Features in one push."""
 
 
 def lng_at(observed_ms: int) -> float:
@@ -24,17 +28,29 @@ def lng_at(observed_ms: int) -> float:
     return round(-88.0 + observed_ms % 500_000 * 1e-6, 6)
 
 
-def ids_of(prefix: str, number: int, batch: int, units: int) -> list[str]:
-    """The units that batch *number* is about: all of them in turn."""
-    return [f"{prefix}{(number * batch + place) % units}" for place in range(batch)]
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """`BATCH` of a publisher's units at one moment."""
 
+    prefix: str
+    observed_ms: int
+    number: int = 0
+    units: int = BATCH
+    """How many units the publisher has; its batches are about all of them in turn."""
 
-def features_of(ids: list[str], observed_ms: int) -> list[dict[str, Any]]:
-    """The batch as GeoJSON."""
-    observed_at = datetime.fromtimestamp(observed_ms / 1000, UTC).isoformat(timespec="milliseconds")
-    geometry = {"type": "Point", "coordinates": [lng_at(observed_ms), 41.9]}
-    properties = {"observed_at": observed_at, "status": "en_route"}
-    return [{"type": "Feature", "id": id, "geometry": geometry, "properties": properties} for id in ids]
+    @property
+    def ids(self) -> list[str]:
+        """The units that it is about."""
+        return [f"{self.prefix}{(self.number * BATCH + place) % self.units}" for place in range(BATCH)]
+
+    def features(self, **properties: Any) -> list[dict[str, Any]]:
+        """As GeoJSON, each with *properties* besides its own."""
+        observed_at = datetime.fromtimestamp(self.observed_ms / 1000, UTC).isoformat(timespec="milliseconds")
+        geometry = {"type": "Point", "coordinates": [lng_at(self.observed_ms), 41.9]}
+        properties |= {"observed_at": observed_at, "status": "en_route"}
+        return [
+            {"type": "Feature", "id": id, "geometry": geometry, "properties": properties} for id in self.ids
+        ]
 
 
 def _await_release(released: threading.Event) -> None:
@@ -45,7 +61,6 @@ def _await_release(released: threading.Event) -> None:
 def main() -> None:
     """Push as told; one line `number observed_ms first last milliseconds` for each batch acknowledged."""
     told = json.loads(sys.stdin.readline())
-    batch, units, prefix = told["batch"], told["units"], told["prefix"]
     released = threading.Event()
     threading.Thread(target=_await_release, args=(released,), daemon=True).start()
     waits: deque[str] = deque(maxlen=5)
@@ -57,9 +72,8 @@ def main() -> None:
         while not released.is_set():
             observed_ms = max(time.time_ns() // 1_000_000 + told["clock_ms"], observed_ms + 1)
             sent_at = time.monotonic()
-            receipt = client.push(
-                told["layer"], features_of(ids_of(prefix, number, batch, units), observed_ms)
-            )
+            batch = Batch(told["prefix"], observed_ms, number, told["units"])
+            receipt = client.push(told["layer"], batch.features())
             took_ms = round((time.monotonic() - sent_at) * 1000)
             account.write(
                 f"{number} {observed_ms} {receipt.first_revision} {receipt.last_revision} {took_ms}\n"
@@ -67,7 +81,7 @@ def main() -> None:
             account.flush()
             number += 1
             # What could not be sent in time is not made up for: a feed has nothing but the present to tell.
-            began = max(began + batch / told["rate"], time.monotonic() - 1)
+            began = max(began + BATCH / told["rate"], time.monotonic() - 1)
             released.wait(max(0.0, began - time.monotonic()))
 
 

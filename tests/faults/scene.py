@@ -9,6 +9,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -23,22 +24,24 @@ import httpx
 import psutil
 from sqlalchemy import text
 
+from cop.client import Client, split
 from cop.embedded import Cluster
 from layers.credentials import create_key
 from layers.database import Database
 from layers.directory import add_agency, add_layer
-from layers.model import Layer, Scope
+from layers.model import Layer, Receipt, Scope
 from tests.bench.service import free_port
-from tests.faults.publisher import ids_of
+from tests.faults.publisher import BATCH, Batch
 from tests.faults.viewer import digest
 from tests.live.dialogue import truth
 
 RATE = int(os.environ.get("COP_FAULT_RATE", "3000"))
-"""Features a second that a publisher is to push; 10,000 is what the product promises, on a machine of its own."""
+"""Features a second that are pushed meanwhile; 10,000 is what the product promises."""
 VIEWERS = int(os.environ.get("COP_FAULT_VIEWERS", "4"))
-BATCH = 500
-MOST_OF_ONE = 4_000
-"""Features a second that one publisher can hope to push."""
+MOST_OF_ONE = 2_500
+"""Features a second that one publisher can hope to push: it waits for each answer before it goes on."""
+REACHED = 0.8
+"""The part of the rate asked for that must be reached before anything is broken."""
 READY_WITHIN_S = 60.0
 LAYER = "cfd.units"
 
@@ -49,8 +52,13 @@ class Child:
 
     process: subprocess.Popen[str]
     account: Path
-    units: int = 0
-    """How many different features a publisher pushes."""
+    rate: int = 0
+    """Features a second that a publisher is to push."""
+
+    @property
+    def units(self) -> int:
+        """How many different features it pushes: as many as report once a second at that rate."""
+        return -(-self.rate // BATCH) * BATCH
 
     @property
     def pid(self) -> int:
@@ -77,10 +85,9 @@ class Child:
 
 @dataclass(frozen=True, slots=True)
 class Ack:
-    """A batch that was acknowledged."""
+    """A batch that was acknowledged, and the revisions that its receipt names."""
 
-    ids: list[str]
-    observed_ms: int
+    batch: Batch
     first: int
     last: int
     took_ms: int
@@ -99,11 +106,13 @@ class Scene:
     service: subprocess.Popen[str]
     children: list[Child] = field(default_factory=list)
     publishers: dict[str, Child] = field(default_factory=dict)
+    acks: list[Ack] = field(default_factory=list)
+    """What the test itself has pushed."""
     watchers: list[Child] = field(default_factory=list)
 
     # --- people and machines
 
-    def start(self, module: str, **told: Any) -> Child:
+    def start(self, module: str, *, rate: int = 0, **told: Any) -> Child:
         """A process of ours, told what to do."""
         account = self.folder / f"{module}-{len(self.children)}.txt"
         account.touch()
@@ -115,8 +124,9 @@ class Scene:
                 stderr=errors,
                 text=True,
             )
-        self.children.append(child := Child(process, account))
-        self.tell(child, json.dumps(told | {"key": self.key, "layer": LAYER, "account": str(account)}))
+        self.children.append(child := Child(process, account, rate))
+        told |= {"key": self.key, "layer": LAYER, "account": str(account), "rate": rate, "units": child.units}
+        self.tell(child, json.dumps(told))
         return child
 
     @staticmethod
@@ -124,26 +134,53 @@ class Scene:
         child.process.stdin.write(line + "\n")
         child.process.stdin.flush()
 
-    def publish(self, prefix: str = "u", *, rate: int = RATE, clock_s: int = 0) -> Child:
-        """A publisher of its own units, as many as report once a second at that rate."""
-        units = -(-rate // BATCH) * BATCH
-        pace = {"rate": rate, "batch": BATCH, "clock_ms": clock_s * 1000}
-        child = self.publishers[prefix] = self.start(
-            "publisher", url=self.url, prefix=prefix, units=units, **pace
-        )
-        child.units = units
+    def publish(self, prefix: str, *, rate: int, clock_s: int = 0) -> Child:
+        """A publisher of its own units."""
+        child = self.start("publisher", url=self.url, prefix=prefix, rate=rate, clock_ms=clock_s * 1000)
+        self.publishers[prefix] = child
         return child
 
-    def load(self) -> None:
-        """As many publishers as it takes to push `RATE`; one waits for each answer before it goes on."""
-        publishers = -(-RATE // MOST_OF_ONE)
-        for number in range(publishers):
-            self.publish(f"{'abcdefgh'[number]}", rate=RATE // publishers)
+    def load(self) -> list[Child]:
+        """As many publishers as it takes to push `RATE`, two at least."""
+        count = max(2, -(-RATE // MOST_OF_ONE))
+        return [self.publish("abcdefgh"[number], rate=RATE // count) for number in range(count)]
+
+    async def push(self, batch: Batch, *, key: str | None = None, **properties: Any) -> None:
+        """Push as a client does, and keep the receipt; *key*: an idempotency key."""
+
+        def pushed() -> Receipt:
+            with Client(self.url, self.key) as client:
+                return client.push(LAYER, batch.features(**properties), idempotency_key=key)
+
+        began = time.monotonic()
+        receipt = await asyncio.to_thread(pushed)
+        took_ms = round((time.monotonic() - began) * 1000)
+        self.acks.append(Ack(batch, receipt.first_revision, receipt.last_revision, took_ms))
+
+    async def abandon(self, batch: Batch, *, key: str, share: float) -> None:
+        """Begin the push as a process does that is killed when that *share* of it is sent, or before the answer."""
+        ((body, _),) = split(batch.features())
+        head = (
+            f"POST /collections/{LAYER}/items HTTP/1.1\r\nHost: here\r\nAuthorization: Bearer {self.key}\r\n"
+            f"Content-Type: application/geo+json\r\nContent-Length: {len(body)}\r\nIdempotency-Key: {key}\r\n\r\n"
+        )
+
+        def sent() -> None:
+            with socket.create_connection(("127.0.0.1", httpx.URL(self.url).port)) as wire:
+                wire.sendall(head.encode() + body[: round(len(body) * share)])
+
+        await asyncio.to_thread(sent)
 
     def watch(self, viewers: int = VIEWERS) -> Child:
         """A process with that many viewers of the layer."""
         self.watchers.append(self.start("viewer", url=self.url.replace("http", "ws", 1), viewers=viewers))
         return self.watchers[-1]
+
+    def connections(self, child: Child) -> int:
+        """How many of its connections the service holds."""
+        theirs = {each.laddr.port for each in psutil.Process(child.pid).net_connections("tcp")}
+        held = [each for worker in self.workers() for each in worker.net_connections("tcp")]
+        return sum(bool(each.raddr) and each.raddr.port in theirs for each in held)
 
     async def reports(self, *, whole: bool = False) -> list[dict[str, Any]]:
         """What all viewers say of themselves."""
@@ -184,10 +221,12 @@ class Scene:
             assert time.monotonic() - began < within_s, f"{what}: not within {within_s:g} s\n{self.log()}"
             await asyncio.sleep(0.05)
 
-    async def under_way(self) -> None:
-        """Something was pushed for three seconds, and everybody holds a picture of the last few."""
-        await self.until("three seconds of pushing", lambda: self._pushed_for_s() > 3)
+    async def under_way(self) -> float:
+        """Features a second, once what was asked for is reached and everybody holds a picture of the last few."""
+        enough = sum(child.rate for child in self.publishers.values()) * REACHED
+        await self.until(f"{enough:g} features a second", lambda: self.rate() >= enough)
         await self.until("a picture on every screen", lambda: self._all_newer_than(time.time() - 3))
+        return self.rate()
 
     async def recovered(self, *, within_s: float = 30.0) -> float:
         """Seconds from now until every viewer holds what was observed after now."""
@@ -209,12 +248,11 @@ class Scene:
 
     def acknowledged(self) -> list[Ack]:
         """Every batch of which a publisher heard that it is stored."""
-        acks = []
+        acks = [*self.acks]
         for prefix, child in self.publishers.items():
             for line in child.account.read_text().splitlines():
                 number, observed_ms, first, last, took_ms = map(int, line.split())
-                ids = ids_of(prefix, number, BATCH, child.units)
-                acks.append(Ack(ids, observed_ms, first, last, took_ms))
+                acks.append(Ack(Batch(prefix, observed_ms, number, child.units), first, last, took_ms))
         return acks
 
     async def settle(self) -> dict[str, Any]:
@@ -224,10 +262,10 @@ class Scene:
                 await asyncio.to_thread(child.release)
         acks = self.acknowledged()
         await self.db.dispose()  # Its server may have been killed.
-        await self._same_picture()
+        await self.same_picture()
         await self._gapless()
         await self._in_the_log(acks)
-        await self._readable(acks)
+        await self._readable([ack.batch for ack in acks])
         reports = await self.reports()
         assert [report["wrong"] for report in reports if report["wrong"]] == []
         ends: dict[str, int] = {}
@@ -235,7 +273,7 @@ class Scene:
             for end, count in report["ends"].items():
                 ends[end] = ends.get(end, 0) + count
         return {
-            "acknowledged": sum(len(ack.ids) for ack in acks),
+            "acknowledged": len(acks) * BATCH,
             "resets": sum(report["resets"] for report in reports) - len(reports),
             "connections ended": ends,
             "slowest push ms": max(ack.took_ms for ack in acks),
@@ -243,14 +281,11 @@ class Scene:
 
     def rate(self, over_s: float = 3.0) -> float:
         """Features a second that were acknowledged lately."""
-        acks = [ack for ack in self.acknowledged() if ack.observed_ms > (time.time() - over_s) * 1000]
-        return sum(len(ack.ids) for ack in acks) / over_s
+        since_ms = (time.time() - over_s) * 1000
+        return sum(BATCH for ack in self.acknowledged() if ack.batch.observed_ms > since_ms) / over_s
 
-    def _pushed_for_s(self) -> float:
-        moments = [ack.observed_ms for ack in self.acknowledged()]
-        return (max(moments) - min(moments)) / 1000 if moments else 0.0
-
-    async def _same_picture(self) -> None:
+    async def same_picture(self) -> None:
+        """Wait until every viewer holds what the database does."""
         expected = digest(await truth(self.db, self.layer))
 
         async def same() -> bool:
@@ -272,33 +307,55 @@ class Scene:
         assert rows == distinct == last == head
 
     async def _in_the_log(self, acks: list[Ack]) -> None:
+        """Each receipt names a range of the log that holds its batch and nothing else; nothing was logged twice."""
         async with self.db.connect() as connection:
             rows = await connection.execute(
                 text(
-                    "SELECT feature_id, round(extract(epoch FROM observed_at) * 1000)::bigint FROM change "
-                    "WHERE layer_id = :layer"
+                    "SELECT revision, feature_id, round(extract(epoch FROM observed_at) * 1000)::bigint "
+                    "FROM change WHERE layer_id = :layer AND op <> 'gone'"
                 ),
                 {"layer": self.layer.id},
             )
-            logged = {(id, observed_ms) for id, observed_ms in rows}
-        lost = [
-            (id, ack.observed_ms) for ack in acks for id in ack.ids if (id, ack.observed_ms) not in logged
-        ]
-        assert lost == []
+            logged = {revision: (id, observed_ms) for revision, id, observed_ms in rows}
+        assert len(logged) == len(set(logged.values()))
+        end = 0
+        for ack in sorted(acks, key=lambda ack: ack.first):
+            assert end < ack.first, "two receipts overlap"
+            end = ack.last
+            told = {logged.get(revision) for revision in range(ack.first, end + 1)}
+            assert told == {(id, ack.batch.observed_ms) for id in ack.batch.ids}
 
-    async def _readable(self, acks: list[Ack]) -> None:
-        newest = {id: ack.observed_ms for ack in acks for id in ack.ids}
-        held: dict[str, str] = {}
+    async def _readable(self, batches: list[Batch]) -> None:
+        newest = {
+            id: batch.observed_ms
+            for batch in sorted(batches, key=lambda batch: batch.observed_ms)
+            for id in batch.ids
+        }
+        held = await self.items()
+        assert [id for id in newest if id not in held] == []
+        older = [id for id, observed_ms in newest.items() if held[id] < observed_ms]
+        assert older == []
+
+    async def items(self) -> dict[str, int]:
+        """When each feature that can be read was observed, in milliseconds."""
+        held: dict[str, int] = {}
         address: str | None = f"{self.url}/collections/{LAYER}/items?limit=10000"
-        headers = {"Authorization": f"Bearer {self.key}"}
-        async with httpx.AsyncClient(headers=headers, timeout=30, trust_env=False) as client:
+        async with self.http() as client:
             while address:
                 page = (await client.get(address)).raise_for_status().json()
-                held |= {each["id"]: each["properties"]["observed_at"] for each in page["features"]}
+                held |= {each["id"]: _ms(each["properties"]["observed_at"]) for each in page["features"]}
                 address = next((link["href"] for link in page["links"] if link["rel"] == "next"), None)
-        assert [id for id in newest if id not in held] == []
-        older = [id for id, observed_ms in newest.items() if _ms(held[id]) < observed_ms]
-        assert older == []
+        return held
+
+    def http(self) -> httpx.AsyncClient:
+        """Somebody with our key."""
+        headers = {"Authorization": f"Bearer {self.key}"}
+        return httpx.AsyncClient(base_url=self.url, headers=headers, timeout=30, trust_env=False)
+
+
+def now_ms() -> int:
+    """Milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
 
 
 def _ms(moment: str) -> int:

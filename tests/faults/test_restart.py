@@ -26,6 +26,7 @@ from cop.bench.publishing import request
 from layers.database import Database
 from layers.directory import add_layer
 from tests.bench.service import free_port, served
+from tests.faults.publisher import BATCH
 from tests.faults.scene import LAYER, VIEWERS, scene, tell
 from tests.live.conftest import feature
 
@@ -38,8 +39,7 @@ async def test_a_rolling_restart_under_load_loses_nothing_and_interrupts_nobody(
     async with scene(open_folder, workers=2) as staged:
         staged.load()
         staged.watch(VIEWERS + 2)
-        await staged.under_way()
-        rate, old = staged.rate(), {worker.pid for worker in staged.workers()}
+        rate, old = await staged.under_way(), {worker.pid for worker in staged.workers()}
         os.kill(staged.service.pid, signal.SIGHUP)
 
         def replaced() -> bool:
@@ -59,7 +59,7 @@ async def test_a_rolling_restart_under_load_loses_nothing_and_interrupts_nobody(
 async def test_a_worker_that_never_gets_ready_takes_nobodys_place(open_folder: Path) -> None:
     async with scene(open_folder, workers=2) as staged:
         staged.watch(2)
-        staged.publish(rate=500)
+        staged.publish("u", rate=BATCH)
         await staged.under_way()
         old = {worker.pid for worker in staged.workers()}
         os.kill(staged.service.pid, signal.SIGHUP)

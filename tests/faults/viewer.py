@@ -36,6 +36,7 @@ class Viewer:
         self.url, self.key, self.layer, self.protocol = url, key, layer, protocol
         self.model = ClientModel()
         self.observed: dict[str, int] = {}
+        self.newest_ms = 0
         self.wrong: list[str] = []
         self.ends: Counter[str] = Counter()
 
@@ -97,6 +98,7 @@ class Viewer:
         if observed_ms < self.observed.get(id, 0):
             self.wrong.append(f"{id} went back from {self.observed[id]} to {observed_ms}")
         self.observed[id] = observed_ms
+        self.newest_ms = max(self.newest_ms, observed_ms)
 
     def report(self, *, whole: bool) -> dict[str, Any]:
         """What it holds and what has happened to it."""
@@ -104,7 +106,7 @@ class Viewer:
         return {
             "digest": digest(features) if whole else "",
             "count": len(features),
-            "newest_ms": max((state[2] for state in features.values()), default=0),
+            "newest_ms": self.newest_ms,
             "resets": self.model.resets,
             "frames": self.model.frames,
             "wrong": self.wrong[:5],
