@@ -1,14 +1,14 @@
 """What a viewer's view of the map takes in: the check of a view, and the H3 cells that stand for it.
 
-A view of any size is 6 to 40 cells of the resolution that fits it, and one ring of cells around. What is within
-the ring is there before the map is panned to it, and a small pan changes nothing at all.
+A view of any size touches 6 to 40 cells of the resolution that fits it, and takes in one ring of cells around. What
+is within the ring is there before the map is panned to it, and a small pan changes nothing at all.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from math import ceil, cos, pi, radians, sin
+from math import ceil, cos, pi, radians, sin, sqrt
 
 from h3.api import basic_int as h3
 
@@ -22,8 +22,9 @@ FINEST = 12
 """The resolution at which places are noted: cells of 20 m."""
 NEAREST = 11
 """The finest resolution of a sight: cells of 50 m, of which the nearest view of a map takes in a few."""
-MOST_CELLS = 40
-"""In a view; a step of resolution makes seven of one, so the fewest are about six."""
+MOST_CELLS = 36
+"""In a view, on average over where it lies, so that it is never more than 40; a step of resolution makes seven of
+one, so the fewest are about six."""
 SAMPLING = 0.5
 """Distance of the samples of a box, in edges of a cell: the cell of any place in the box is that of a sample, or
 one beside it, even where cells are smallest."""
@@ -35,6 +36,7 @@ EARTH_KM = 6371.0072
 KM_PER_DEGREE = pi * EARTH_KM / 180.0
 
 EDGE_KM = [h3.average_hexagon_edge_length(resolution, "km") for resolution in range(NEAREST + 1)]
+FINEST_KM2 = h3.average_hexagon_area(FINEST, "km^2")
 AREA_KM2 = [h3.average_hexagon_area(resolution, "km^2") for resolution in range(NEAREST + 1)]
 
 # In a cell's number, bits 52 to 55 are its resolution; its digits follow, three bits each, all set where it has none.
@@ -116,19 +118,28 @@ EVERYTHING = Sight()
 
 
 def resolution_for(view: View) -> int | None:
-    """The finest resolution at which *view* touches at most `MOST_CELLS` cells; None: even the coarsest has more."""
+    """The finest resolution at which *view* touches `MOST_CELLS` cells or fewer; None: even the coarsest has more."""
     west, south, east, north = view.bbox
     width_deg = east - west if west <= east else east - west + 360.0
     height_km = (north - south) * KM_PER_DEGREE
     area_km2 = EARTH_KM**2 * radians(min(width_deg, 360.0)) * (sin(radians(north)) - sin(radians(south)))
     widest = 0.0 if south <= 0.0 <= north else min(abs(south), abs(north))
     width_km = min(width_deg, 360.0) * KM_PER_DEGREE * cos(radians(widest))
+    share = _share_of_average(view.bbox, width_deg)
     for resolution in range(NEAREST, -1, -1):
         # How many cells a box touches on average, wherever it lies (Santaló, Integral Geometry, on convex sets).
-        around_km2 = 6 * EDGE_KM[resolution] / pi * (width_km + height_km)
-        if 1 + (area_km2 + around_km2) / AREA_KM2[resolution] <= MOST_CELLS:
+        around_km2 = 6 * EDGE_KM[resolution] * sqrt(share) / pi * (width_km + height_km)
+        if 1 + (area_km2 + around_km2) / (AREA_KM2[resolution] * share) <= MOST_CELLS:
             return resolution
     return None
+
+
+def _share_of_average(bbox: BBox, width_deg: float) -> float:
+    """How large cells are in that box, where they are smallest, by the average of the world's: 0.6 to 1.2 or so."""
+    west, south, _, north = bbox
+    middle = (west + width_deg / 2, (south + north) / 2)
+    corners = [(west + lng, lat) for lng in (0.0, width_deg) for lat in (south, north)]
+    return min(h3.cell_area(finest_cell(lng, lat), "km^2") for lng, lat in (middle, *corners)) / FINEST_KM2
 
 
 def sight_of(view: View | None, statuses: frozenset[str | None] | None = None) -> Sight:
@@ -137,12 +148,12 @@ def sight_of(view: View | None, statuses: frozenset[str | None] | None = None) -
     if view is None or resolution is None:
         return EVERYTHING.filtered(statuses)
     boxes = tuple(_widened(view.bbox, MARGIN * EDGE_KM[resolution]))
-    inner = {
+    touched = {
         h3.cell_to_parent(finest_cell(lng, lat), resolution)
         for box in boxes
         for lng, lat in _samples(box, SAMPLING * EDGE_KM[resolution])
     }
-    cells = frozenset(cell for each in inner for cell in h3.grid_disk(each, 1))
+    cells = frozenset(cell for each in touched for cell in h3.grid_disk(each, 1))
     return Sight(resolution, cells, boxes, statuses)
 
 

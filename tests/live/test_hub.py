@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from collections import Counter
 from dataclasses import replace
 from uuid import uuid4
 
@@ -13,6 +13,9 @@ from cop.live import hub as hub_module
 from cop.live import inbox as inbox_module
 from cop.live import picture as picture_module
 from cop.live import session as session_module
+from cop.live import wire
+from cop.live.held import _WRITERS
+from cop.live.inbox import News
 from cop.live.session import DRAINED, TOO_SLOW, Pass
 from layers.errors import Unavailable
 from layers.model import AgencyId, LayerId, Sharing, Why
@@ -597,13 +600,60 @@ def test_when_many_come_at_once_they_are_served_over_several_ticks_and_nobody_el
     assert all(viewing.model.layers["one.units"].keys() == {"e1", "e2"} for viewing in new)
 
 
-def test_viewers_of_one_place_share_the_text_of_their_frames(world):
-    viewings = [watching(world, view=CHICAGO) for _ in range(2)]
-    world.logs[UNITS].put("e1", IN_CHICAGO)
+def overlapping(world: World, count: int) -> list[Viewing]:
+    """Viewers, every second of whom packs, of maps that are shifted a little against each other over one city."""
+    viewings = [Viewing(world, world.hubs[0], packing=number % 2 == 1) for number in range(count)]
+    for number, viewing in enumerate(viewings):
+        west = -87.9 + (number * 7 % 50) / 2_000
+        viewing.say("subscribe", view={"bbox": [west, 41.7, west + 0.4, 42.0], "zoom": 11})
+    tick_for(world, viewings)
+    assert all(len(viewing.model.layers["one.units"]) == 100 for viewing in viewings)
+    return viewings
+
+
+def tick_for(world: World, viewings: list[Viewing]) -> None:
+    """One tick, and everybody takes what it brings."""
     world.catch_up(world.hubs[0])
     world.tick(world.hubs[0])
-    first, second = (viewing.session.next_message() for viewing in viewings)
-    assert json.loads(first) == json.loads(second)
+    for viewing in viewings:
+        viewing.model.rows.clear()
+        viewing.read()
+
+
+def written_for(monkeypatch, viewers: int) -> Counter[str]:
+    """How often each writer of rows is called in one tick of a city, and in the first frames before that."""
+    world, calls = World(), Counter[str]()
+    places = [(-87.8 + number % 10 / 50, 41.75 + number // 10 / 50) for number in range(100)]
+    for number, place in enumerate(places):
+        world.logs[UNITS].put(f"u{number}", point(*place), callsign="é")
+    with monkeypatch.context() as patch:
+        for owner, name in ((wire, "put_row"), (wire, "move_row"), (wire, "gone_row"), (News, "_join")):
+            patch.setattr(owner, name, _counted(calls, name, getattr(owner, name)))
+        patch.setitem(_WRITERS, "packed", _counted(calls, "packed", _WRITERS["packed"]))
+        viewings = overlapping(world, viewers)
+        for number, (lng, lat) in enumerate(places):
+            if number % 10 == 0:
+                world.logs[UNITS].gone(f"u{number}")
+            else:
+                callsign = "è" if number % 10 == 1 else "é"
+                world.logs[UNITS].put(f"u{number}", point(lng + 1e-3, lat), seconds=1, callsign=callsign)
+        tick_for(world, viewings)
+    assert all(len(viewing.model.rows) == 100 for viewing in viewings)
+    return calls
+
+
+def _counted(calls: Counter[str], name: str, write):
+    def counted(*arguments, **options):
+        calls[name] += 1
+        return write(*arguments, **options)
+
+    return counted
+
+
+def test_what_changes_is_written_once_for_two_viewers_and_once_for_fifty(monkeypatch):
+    two = written_for(monkeypatch, 2)
+    assert (two["put_row"], two["move_row"], two["packed"]) == (110, 80, 80)
+    assert written_for(monkeypatch, 50) == two
 
 
 def test_a_feed_that_falls_silent_is_told_to_its_followers_and_so_is_its_return(world):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 from datetime import UTC, datetime
 
 import pytest
@@ -11,7 +12,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cop.live.held import Held
-from cop.live.interest import EVERYTHING, FILL, KEEP, Sight, View, finest_cell, sight_of, view_from
+from cop.live.interest import (
+    EVERYTHING,
+    FILL,
+    KEEP,
+    NEAREST,
+    Cell,
+    Sight,
+    View,
+    finest_cell,
+    sight_of,
+    view_from,
+)
 from layers.errors import Invalid
 from layers.model import BBox, Feature, FeatureId
 
@@ -97,12 +109,37 @@ def test_a_place_further_from_a_view_than_three_of_its_cells_is_not_seen(
             assert not sees(sight, place(lng, lat))
 
 
+def touched(view: View, resolution: int, *, steps: int = 60) -> set[Cell]:
+    """The cells of so many by so many places in *view*, its border included."""
+    west, south, east, north = view.bbox
+    return {
+        h3.latlng_to_cell(south + (north - south) * y / steps, west + (east - west) * x / steps, resolution)
+        for x in range(steps + 1)
+        for y in range(steps + 1)
+    }
+
+
 @settings(deadline=None)
-@given(LNGS, st.floats(-75, 75), st.floats(1e-4, 40), st.floats(0.3, 3))
-def test_a_view_is_about_ten_to_forty_cells_and_a_ring(west, south, width, shape):
-    height = width * shape * math.cos(math.radians(south))
-    sight = sight_of(View((west, south, west + width, min(south + height, 85.0))))
-    assert sight.resolution is None or 7 <= len(sight.cells) <= 110
+@given(LNGS, st.floats(-75, 75), st.floats(-4, 1.6), st.floats(-0.5, 0.5))
+def test_a_view_touches_six_to_forty_cells_and_a_ring_around_them_is_seen(west, south, width, shape):
+    """In degrees and as height by width, each as a power of ten. The nearest views may touch fewer cells."""
+    height = 10 ** (width + shape) * math.cos(math.radians(south))
+    view = View((west, south, west + 10**width, min(south + height, 85.0)))
+    sight = sight_of(view)
+    if sight.resolution is not None:
+        inner = touched(view, sight.resolution)
+        assert (6 if sight.resolution < NEAREST else 1) <= len(inner) <= 40
+        ring = {cell for each in inner for cell in h3.grid_disk(each, 1)}
+        assert ring <= sight.cells <= {cell for each in ring for cell in h3.grid_disk(each, 1)}
+
+
+def test_views_of_every_zoom_of_a_map_touch_six_to_forty_cells_wherever_it_is():
+    chance = random.Random(5)
+    for zoom in [step / 2 for step in range(8, 33)]:
+        degrees = 1280 * 360 / (512 * 2**zoom)
+        lng, lat = chance.uniform(-180, 180 - degrees), chance.uniform(-60, 60)
+        view = View((lng, lat, lng + degrees, lat + degrees * 0.6 * math.cos(math.radians(lat))), zoom)
+        assert 6 <= len(touched(view, sight_of(view).resolution, steps=30)) <= 40, zoom
 
 
 @settings(deadline=None)
