@@ -41,6 +41,19 @@ def test_patches_are_those_of_a_flood_fill(cells: set[int]) -> None:
     assert [p.km2 for p in found] == pytest.approx(sorted(map(km2, flooded(cells)), reverse=True), rel=5e-5)
 
 
+@given(cell_sets(6))
+@example(set(h3.cell_to_children(h3.get_pentagons(4)[0], 6)))
+def test_each_patch_has_the_cells_that_a_flood_fill_finds(cells: set[int]) -> None:
+    found = patches(Hexes.from_cells(cells, 6))
+    assert {frozenset(patch.hexes) for patch in found} == set(map(frozenset, flooded(cells)))
+    assert all(patch.km2 == pytest.approx(km2(set(patch.hexes)), rel=5e-5) for patch in found)
+    assert all(patch.hexes == Hexes.from_cells(patch.hexes) for patch in found)
+
+
+def test_the_only_patch_of_the_world_is_the_world() -> None:
+    assert [patch.hexes for patch in patches(Hexes.world(5))] == [Hexes.world(5)]
+
+
 @pytest.mark.parametrize("place", ODD_PLACES)
 def test_patches_of_a_large_ragged_set_are_those_of_a_flood_fill(place: tuple[float, float]) -> None:
     ring = disk(*place, 150_000, 6) - disk(*place, 60_000, 6)
