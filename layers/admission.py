@@ -7,24 +7,22 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from layers.errors import InvalidFeature, InvalidGeometry, TooLarge
 from layers.geometry import Placed, check_bbox, check_crs, contains, place
 from layers.kinds import KINDS, check_properties, properties_text
 from layers.model import BBox, Edit, FeatureId, Layer
+from layers.times import parse_time
 
 MAX_FEATURES = 1_000
 """Features in one collection; larger sets go as NDJSON, line by line."""
 MAX_ID_LENGTH = 128
 MAX_SKEW_S = 60
 """How far a publisher's clock may be ahead of ours."""
-EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
-LATEST = datetime(2200, 1, 1, tzinfo=UTC)
 
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
-_RFC3339 = re.compile(r"(\d{4,})-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d+)?([Zz]|[+-]\d\d:\d\d)?", flags=re.ASCII)
 _SKEW = timedelta(seconds=MAX_SKEW_S)
 
 
@@ -98,28 +96,6 @@ def feature_id(value: object, pointer: str) -> FeatureId:
         detail = "A feature's id has no control characters."
         raise InvalidFeature(detail, pointer=pointer, code="feature.id")
     return FeatureId(value)
-
-
-def parse_time(value: object, pointer: str) -> datetime:
-    """The moment, in UTC, of an RFC 3339 date and time with a zone; to the microsecond.
-
-    Numbers are refused: whether they mean seconds or milliseconds would be a guess.
-    """
-    if type(value) is not str or (found := _RFC3339.fullmatch(value)) is None:
-        detail = "Expected a time as in RFC 3339 with a zone, such as 2026-01-31T12:00:00Z."
-        raise InvalidFeature(detail, pointer=pointer, code="time.format")
-    year, zone = found.groups()
-    if zone is None:
-        detail = "The time has no zone; end it with Z or an offset such as -06:00."
-        raise InvalidFeature(detail, pointer=pointer, code="time.zone")
-    try:
-        moment = datetime.fromisoformat(value.upper()).astimezone(UTC) if len(year) == 4 else None
-    except (ValueError, OverflowError):  # month 13, 24:00, a leap second, an offset of 99 hours
-        moment = None
-    if moment is None or not EARLIEST <= moment <= LATEST:
-        detail = f"There is no such time, or it is not between {EARLIEST.year} and {LATEST.year}."
-        raise InvalidFeature(detail, pointer=pointer, code="time.range")
-    return moment
 
 
 def merge_patch(target: object, patch: object) -> object:

@@ -17,6 +17,7 @@ import orjson
 
 from layers.errors import InvalidFeature
 from layers.model import Stream
+from layers.times import parse_time
 
 RESERVED = frozenset({"observed_at", "expires_at", "received_at", "revision", "quality"})
 """Names inside `properties` that belong to the service; the last three are ignored when pushed."""
@@ -82,10 +83,24 @@ def _number(low: float, high: float, wanted: str, *, below: bool = False) -> Che
     return check
 
 
+def _time(value: Any) -> str | None:
+    if type(value) is not str:
+        return "type:a time as text"
+    try:
+        parse_time(value, "")
+    except InvalidFeature:
+        return "a time as in RFC 3339 with a zone, such as 2026-01-31T12:00:00Z"
+    return None
+
+
 def _boolean(value: Any) -> str | None:
     return None if type(value) is bool else "type:true or false"
 
 
+# When a feature is there to cover ground: from the one, which counts, to the other, which does not.
+_SHIFT = {"valid_from": _time, "valid_to": _time}
+# What it is good for. Text or a list of it, as a rule of coverage may ask for one of them.
+_ABLE = {"capability": _text, "capabilities": _texts}
 _not_negative = _number(0, MAX_NUMBER, "a number of at least 0")
 _reach_m = _number(0, 100_000, "metres from 0 to 100000")
 
@@ -126,7 +141,9 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
                     "accuracy_m": _not_negative,
                     "reach_m": _reach_m,
                     "incident": _text,
-                },
+                }
+                | _SHIFT
+                | _ABLE,
                 stale_after_s=300,
             ),
             _kind(
@@ -139,7 +156,9 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
                     "status": _text,
                     "reach_m": _reach_m,
                     "capacity": _not_negative,
-                },
+                }
+                | _SHIFT
+                | _ABLE,
                 stale_after_s=86_400,
             ),
             _kind(
@@ -166,7 +185,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
                 "coverage",
                 "Coverage",
                 "Polygon MultiPolygon",
-                {"name": _text, "capability": _text},
+                {"name": _text} | _SHIFT | _ABLE,
                 stale_after_s=86_400,
             ),
             _kind(
@@ -207,6 +226,7 @@ def check_properties(kind: Kind, properties: Mapping[str, Any], pointer: str) ->
         else:
             kept[name] = value
     _check_known(kind, kept, pointer)
+    _check_shift(kind, kept, pointer)
     if len(kept) > MAX_MEMBERS:
         raise _too_many(pointer)
     return kept
@@ -222,6 +242,14 @@ def _check_known(kind: Kind, kept: dict[str, Any], pointer: str) -> None:
             raise _unexpected(wanted, value, pointer, name)
         elif name in _DISPLAYED and not (value.isascii() and value.isprintable()):
             kept[name] = unicodedata.normalize("NFC", _CONTROLS.sub("", value))
+
+
+def _check_shift(kind: Kind, kept: dict[str, Any], pointer: str) -> None:
+    """Refuse a shift that would never be: a night's that has the date of its first half for both its ends, say."""
+    if kind.properties.keys() >= _SHIFT.keys() <= kept.keys():
+        begin, end = (parse_time(kept[name], "") for name in ("valid_from", "valid_to"))
+        if end <= begin:
+            raise _unexpected("a time after “valid_from”", kept["valid_to"], pointer, "valid_to")
 
 
 def properties_text(properties: dict[str, Any], pointer: str) -> str:

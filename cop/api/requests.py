@@ -17,9 +17,9 @@ from starlette.requests import ClientDisconnect
 
 from cop.api.errors import UnsupportedBody
 from layers import strictjson
-from layers.admission import parse_time
 from layers.errors import Invalid, InvalidFeature, InvalidJson, LayersError, TooLarge
 from layers.model import BBox
+from layers.times import parse_time
 
 JSON_TYPES = frozenset({"application/json", "application/geo+json", "application/merge-patch+json"})
 LINES = "application/x-ndjson"

@@ -12,10 +12,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from layers.admission import parse_time
 from layers.errors import Invalid, InvalidFeature
 from layers.kinds import escaped
 from layers.planning.model import MAX_REACH_M, Along, Reach, Rule, Straight, Where
+from layers.times import parse_time
 
 MEMBERS = (
     *("area", "layers", "at_least", "resolution", "where", "agencies", "capabilities", "count_stale"),

@@ -63,7 +63,7 @@ def moment(value: object) -> datetime | None:
     if not isinstance(value, str):
         return None
     try:
-        found = datetime.fromisoformat(value)
+        found = datetime.fromisoformat(value.upper())  # “z” is a zone as well
     except ValueError:
         return None
     return found if found.tzinfo else None

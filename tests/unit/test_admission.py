@@ -12,9 +12,10 @@ import shapely
 from hypothesis import given
 from hypothesis import strategies as st
 
-from layers.admission import admit, feature_id, features_of, merge_patch, parse_time
+from layers.admission import admit, feature_id, features_of, merge_patch
 from layers.errors import InvalidFeature, LayersError, TooLarge
 from layers.model import AgencyId, Edit, Layer, LayerId, LayerName, LayerRules, Status
+from layers.times import parse_time
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 

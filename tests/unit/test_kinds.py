@@ -51,6 +51,19 @@ def refused(properties: dict[str, Any], kind: str = "units") -> tuple[str, str]:
         ("incidents", "units", ["e1", "e2"], None),
         ("zones", "zone_type", 1, "prop.type"),
         ("coverage", "capability", False, "prop.type"),
+        ("units", "capability", ["als"], "prop.type"),
+        ("units", "capabilities", "als", "prop.type"),
+        ("units", "capabilities", ["als", 1], "prop.type"),
+        ("assets", "capabilities", ["als", "bls"], None),
+        ("coverage", "capabilities", [], None),
+        ("units", "valid_from", 1_700_000_000, "prop.type"),
+        ("units", "valid_from", "2026-01-31", "prop.value"),
+        ("units", "valid_from", "2026-01-31T22:00:00", "prop.value"),
+        ("assets", "valid_to", "2026-02-30T22:00:00Z", "prop.value"),
+        ("assets", "valid_to", "2026-01-31t22:00:00z", None),
+        ("coverage", "valid_to", "2026-01-31T22:00:00-06:00", None),
+        ("coverage", "valid_to", None, None),
+        ("zones", "valid_to", 5, None),
         ("roads", "road_class", 1, "prop.type"),
         ("roads", "speed_kmh", 0, "prop.value"),
         ("roads", "speed_kmh", 200.5, "prop.value"),
@@ -114,6 +127,15 @@ def test_refuses_what_cannot_be_stored(properties: dict[str, Any], code: str, po
 )
 def test_unknown_properties_stay_as_they_are(properties: dict[str, Any]) -> None:
     assert json.loads(properties_text(kept(properties), "")) == properties
+
+
+@pytest.mark.parametrize("kind", ["units", "assets", "coverage"])
+def test_a_shift_that_ends_before_it_begins_is_refused(kind: str) -> None:
+    night = {"valid_from": "2026-01-31T22:00:00Z", "valid_to": "2026-01-31T06:00:00Z"}
+    assert refused(night, kind) == ("prop.value", "/valid_to")
+    assert refused(night | {"valid_to": "2026-01-31T16:00:00-06:00"}, kind) == ("prop.value", "/valid_to")
+    assert kept(night | {"valid_to": "2026-02-01T06:00:00Z"}, kind)
+    assert kept(night, "zones") == night
 
 
 def test_reserved_names_are_left_out() -> None:

@@ -57,6 +57,7 @@ def test_a_shift_begins_at_its_first_moment_and_ends_before_its_last() -> None:
     assert not is_valid(day, AT + timedelta(hours=8))
     assert standing(day | {"valid_from": "2026-01-31T13:00:00Z"}) is Standing.OFF_SHIFT
     assert is_valid({"valid_from": 5, "valid_to": "soon"}, AT)
+    assert not is_valid({"valid_to": "2026-01-31t12:00:00z"}, AT)
 
 
 @pytest.mark.parametrize(
