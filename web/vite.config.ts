@@ -16,9 +16,23 @@ function basemap(): Plugin {
   };
 }
 
+/** Leaflet as it is: the service puts it into briefings, which are to open offline. The page itself does not use it. */
+function leaflet(): Plugin {
+  return {
+    name: "leaflet",
+    apply: "build",
+    writeBundle({ dir }) {
+      const target = `${dir}/leaflet`;
+      mkdirSync(target, { recursive: true });
+      for (const name of ["leaflet.js", "leaflet.css"])
+        copyFileSync(`node_modules/leaflet/dist/${name}`, `${target}/${name}`);
+    },
+  };
+}
+
 export default defineConfig({
   base: "./",
-  plugins: [basemap()],
+  plugins: [basemap(), leaflet()],
   worker: { format: "es" },
   build: {
     outDir: "static",

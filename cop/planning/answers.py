@@ -32,11 +32,14 @@ def as_json(loaded: Loaded, stated: dict[str, Any]) -> bytes:
 
 def as_geojson(loaded: Loaded, stated: dict[str, Any]) -> bytes:
     """The same, as a FeatureCollection: each separate piece of gap, overlap and covered ground with its km²."""
-    found = loaded.coverage
-    masks = {"gap": found.gap, "overlap": found.overlap, "covered": ~found.gap}
-    pieces = [piece for role, mask in masks.items() for piece in _features(found.hexes(mask), role)]
-    body = {"type": "FeatureCollection", "features": pieces} | stated | totals(loaded)
+    body = {"type": "FeatureCollection", "features": pieces_of(loaded.coverage)} | stated | totals(loaded)
     return orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def pieces_of(found: Coverage) -> list[dict[str, Any]]:
+    """Each separate piece of gap, overlap and covered ground as a GeoJSON feature with `role` and `km2`."""
+    masks = {"gap": found.gap, "overlap": found.overlap, "covered": ~found.gap}
+    return [piece for role, mask in masks.items() for piece in _features(found.hexes(mask), role)]
 
 
 def totals(loaded: Loaded) -> dict[str, Any]:

@@ -1,0 +1,204 @@
+"""What a briefing says: an analysis' answer in words and rows, the same for every form. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from layers.model import JsonObject
+from layers.planning.model import Along, Rule, Standing, Straight
+
+MOST_GAPS = 15
+"""Gaps in the table; how many there are beside them is said."""
+REASONS: Mapping[str, str] = {
+    Standing.BUSY: "near, but of another status",
+    Standing.OUT_OF_SERVICE: "near, but out of service",
+    Standing.STALE: "near, but not heard of for too long",
+    Standing.OFF_SHIFT: "near, but not on shift",
+    Standing.REMOVED: "taken away in this variant",
+}
+NOBODY = "nobody near"
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table: its columns, and its rows as text, numbers already with their unit."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    more: str = ""
+    """What was left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """All the text of a briefing."""
+
+    title: str
+    rule: str
+    at: str
+    status: str
+    """`exercise` and `test` are marked over the whole page: they cannot pass for real."""
+    headline: str
+    tables: tuple[Table, ...]
+    middles: tuple[tuple[float, float], ...]
+    """Longitude and latitude of the gaps of the table, in its order: their numbers stand on the map."""
+    notes: tuple[str, ...]
+    provenance: tuple[str, ...]
+    """Run, moment, resolution with its error, and the revision of each layer: what makes the answer repeatable."""
+
+
+def facts_of(answer: JsonObject, rule: Rule, *, title: str = "") -> Facts:
+    """The facts of *answer*, the JSON form of an analysis, to a question with *rule*."""
+    return Facts(
+        title=title or "Gaps in coverage",
+        rule=rule_in_words(rule),
+        at=moment(answer["at"]),
+        status=answer["status"],
+        headline=_headline(answer),
+        tables=tuple(
+            table for table in (_parts(answer), _gaps(answer), _agencies(answer), _only(answer)) if table.rows
+        ),
+        middles=tuple((area["center"][0], area["center"][1]) for area in answer["gap"]["areas"][:MOST_GAPS]),
+        notes=tuple(answer["notes"]),
+        provenance=_provenance(answer),
+    )
+
+
+def rule_in_words(rule: Rule) -> str:
+    """What counts as covered, in a sentence."""
+    who = " or ".join(sorted(rule.capabilities)) if rule.capabilities else "units, stations and areas"
+    of = f" of {', '.join(sorted(rule.agencies))}" if rule.agencies else ""
+    match rule.reach:
+        case Straight(metres):
+            reach = f"within {km(metres)}"
+        case Along(minutes):
+            reach = f"within {minutes:g} minutes"
+        case None:
+            reach = "within the reach that each states"
+    where = "; ".join(
+        f"{name}: {' or '.join(_value(value) for value in allowed)}" for name, allowed in rule.where.items()
+    )
+    return (
+        f"Covered is what at least {rule.at_least} of {who}{of} {'has' if rule.at_least == 1 else 'have'} {reach}"
+        + (f" ({where})." if where else ".")
+    )
+
+
+def moment(text: str) -> str:
+    """A time of the answer for people: UTC, to the minute."""
+    return f"{text[:10]} {text[11:16]} UTC"
+
+
+def km(metres: float) -> str:
+    """A distance for people."""
+    return f"{metres:.0f} m" if metres < 1_000 else f"{metres / 1_000:.1f} km"
+
+
+def km2(value: float) -> str:
+    """Ground for people: small gaps keep their decimals."""
+    return f"{value:,.0f} km²" if value >= 100 else f"{value:.1f} km²" if value >= 1 else f"{value:.2f} km²"
+
+
+def share(part: float, whole: float) -> str:
+    """A share for people; nothing where there is no whole."""
+    return f"{100 * part / whole:.1f} %" if whole else ""
+
+
+def why(area: JsonObject) -> str:
+    """The reasons of one gap in words."""
+    found = []
+    for reason in area.get("why", ()):
+        if reason["reason"] == "nobody_near":
+            found.append(NOBODY)
+            continue
+        names = ", ".join(each["name"] for each in reason["first"][:3])
+        more = f" and {reason['features'] - 3} more" if reason["features"] > 3 else ""
+        found.append(f"{names}{more} {REASONS[reason['reason']]}")
+    if area.get("reached_by"):
+        found.insert(0, f"only {area['reached_by']} there")
+    return "; ".join(found)
+
+
+def _headline(answer: JsonObject) -> str:
+    count = answer["gap"]["area_count"]
+    if not count:
+        return f"No gap: all {km2(answer['area_km2'])} are covered."
+    gaps = "one gap" if count == 1 else f"{count:,} gaps"
+    return (
+        f"{km2(answer['gap_km2'])} of {km2(answer['area_km2'])} "
+        f"({share(answer['gap_km2'], answer['area_km2'])}) are not covered, in {gaps}."
+    )
+
+
+def _parts(answer: JsonObject) -> Table:
+    whole = answer["area_km2"]
+    rows = tuple(
+        (name, km2(answer[key]), share(answer[key], whole))
+        for name, key in (
+            ("Area", "area_km2"),
+            ("Covered", "covered_km2"),
+            ("Gap", "gap_km2"),
+            ("Overlap", "overlap_km2"),
+        )
+    )
+    return Table("The area", ("", "Ground", "Share"), rows)
+
+
+def _gaps(answer: JsonObject) -> Table:
+    areas: Sequence[JsonObject] = answer["gap"]["areas"]
+    rows = tuple(
+        (str(number), km2(area["km2"]), place(area["center"]), _nearest(area), why(area))
+        for number, area in enumerate(areas[:MOST_GAPS], 1)
+    )
+    rest = answer["gap"]["area_count"] - len(rows)
+    more = f"and {rest:,} smaller ones" if rest > 0 else ""
+    return Table("The gaps, largest first", ("", "Ground", "Middle", "Nearest cover", "Why"), rows, more)
+
+
+def place(center: Sequence[float]) -> str:
+    """A position for people: latitude and longitude to some ten metres."""
+    lng, lat = center
+    return f"{abs(lat):.4f}° {'N' if lat >= 0 else 'S'}, {abs(lng):.4f}° {'E' if lng >= 0 else 'W'}"
+
+
+def _nearest(area: JsonObject) -> str:
+    nearest = area.get("nearest")
+    return "" if nearest is None else f"{nearest['name']} ({nearest['agency']}), {km(nearest['distance_m'])}"
+
+
+def _agencies(answer: JsonObject) -> Table:
+    rows = tuple(
+        (
+            each["agency"],
+            km2(each["covers_km2"]),
+            share(each["covers_km2"], answer["area_km2"]),
+            km2(each["only_km2"]),
+        )
+        for each in answer["agencies"]
+    )
+    return Table("By agency", ("Agency", "Covers", "Share", "Only it"), rows)
+
+
+def _only(answer: JsonObject) -> Table:
+    rows = tuple((each["name"], each["agency"], km2(each["km2"])) for each in answer["only"][:10])
+    more = f"and {len(answer['only']) - 10} more" if len(answer["only"]) > 10 else ""
+    return Table("Would be missed most", ("Unit or station", "Agency", "Lost without it"), rows, more)
+
+
+def _provenance(answer: JsonObject) -> tuple[str, ...]:
+    inputs = "; ".join(
+        f"{each['layer']} at revision {each['revision']}, {each['features']} features"
+        for each in answer["inputs"]
+    )
+    return (
+        f"Run {answer['run']}, {moment(answer['at'])}.",
+        f"H3 hexes of resolution {answer['resolution']}: borders are good to about {answer['cell_error_m']} m.",
+        f"Rests on: {inputs or 'no layer'}.",
+    )
+
+
+def _value(value: Any) -> str:
+    return "none stated" if value is None else str(value)

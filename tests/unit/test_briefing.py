@@ -1,0 +1,143 @@
+"""Briefings: words and rows of an answer, an HTML file that asks nobody for anything, a picture."""
+
+from __future__ import annotations
+
+import io
+import re
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from matplotlib import image
+
+import web
+from cop.briefing.basemap import read_basemap
+from cop.briefing.facts import facts_of, km, km2, place, rule_in_words
+from cop.briefing.form import as_html, as_png
+from cop.planning.answers import totals
+from cop.planning.desk import Loaded
+from layers.errors import Unavailable
+from layers.model import JsonObject
+from layers.planning.coverage import load
+from layers.planning.model import Along, Case, Row, Rule, Straight
+from tests.unit.hexes_shapes import box
+from tests.unit.planning_cases import AT, row, source
+
+AREA = box(-87.66, 41.86, -87.60, 41.90)
+EXERCISE = {"status": "exercise"}
+AVAILABLE = Rule(1, {"status": ["available"]})
+needs_page = pytest.mark.skipif(web.assets() is None, reason="the page was not built")
+
+
+def unit(id: str, lng: float, status: str = "available", **properties: Any) -> Row:
+    return row(id, lng=lng, lat=41.88, reach_m=800, status=status, **properties)
+
+
+def loaded(*rows: Row, rule: Rule = AVAILABLE) -> Loaded:
+    case = Case(AREA, 9, rule, (source("units", *rows),), AT)
+    return Loaded(UUID(int=1), case, *load(case))
+
+
+def facts(*rows: Row, rule: Rule = AVAILABLE, **stated: Any) -> Any:
+    found = loaded(*rows, rule=rule)
+    answer: JsonObject = {"status": "actual"} | totals(found)
+    return facts_of(answer, rule, **stated)
+
+
+def test_a_gap_is_told_with_its_reasons_and_the_nearest_cover() -> None:
+    told = facts(unit("E1", -87.65), unit("E2", -87.61, "on_scene", callsign="Engine 2"))
+    gaps = next(table for table in told.tables if table.title.startswith("The gaps"))
+    assert gaps.rows[0][-1] == "Engine 2 near, but of another status"
+    assert gaps.rows[0][3].startswith("E1 (cfd), ")
+    assert "not covered, in one gap" in told.headline
+
+
+def test_nobody_near_is_said_and_no_gap_is_too() -> None:
+    assert facts().tables[1].rows[0][-1] == "nobody near"
+    everywhere = unit("E1", -87.63)._replace(properties='{"reach_m": 9000, "status": "available"}')
+    assert facts(everywhere).headline.startswith("No gap")
+
+
+def test_what_is_old_is_told_as_such() -> None:
+    old = unit("E1", -87.63, observed_at=AT - timedelta(hours=1))
+    assert "not heard of for too long" in facts(old).tables[1].rows[0][-1]
+
+
+def test_the_answer_can_be_asked_for_again_by_what_stands_below_it() -> None:
+    run, grid, inputs = facts(unit("E1", -87.63)).provenance
+    assert str(UUID(int=1)) in run
+    assert "resolution 9" in grid
+    assert "cfd.x at revision 7, 1 features" in inputs
+
+
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        (
+            Rule(),
+            "Covered is what at least 1 of units, stations and areas has within the reach that each states.",
+        ),
+        (
+            Rule(2, {"status": ["available", None]}, None, frozenset({"als"}), reach=Straight(3000)),
+            "Covered is what at least 2 of als have within 3.0 km (status: available or none stated).",
+        ),
+        (
+            Rule(1, agencies=frozenset({"ems", "cfd"}), reach=Along(8)),
+            "Covered is what at least 1 of units, stations and areas of cfd, ems has within 8 minutes.",
+        ),
+    ],
+)
+def test_a_rule_is_told_in_a_sentence(rule: Rule, words: str) -> None:
+    assert rule_in_words(rule) == words
+
+
+def test_numbers_are_for_people() -> None:
+    assert (km(950), km(1_500)) == ("950 m", "1.5 km")
+    assert (km2(1234.5), km2(12.34), km2(0.123)) == ("1,234 km²", "12.3 km²", "0.12 km²")
+    assert place((-87.63, 41.88)) == "41.8800° N, 87.6300° W"
+
+
+@needs_page
+def test_the_page_holds_all_that_it_shows() -> None:
+    page = as_html(loaded(unit("E1", -87.65)), EXERCISE, web.assets()).decode()
+    assert not re.findall(r"<script[^>]+src=|<link |<img |@import|<iframe", page)
+    assert "L.geoJson" in page
+    assert page.count("exercise — not real") == 2
+
+
+@needs_page
+def test_what_agencies_say_is_text_on_the_page() -> None:
+    evil = unit("x", -87.61, "on_scene", callsign="<script>alert(1)</script>{{ 7 * 7 }}")
+    page = as_html(loaded(evil), EXERCISE, web.assets(), title="<img src=x onerror=alert(1)>").decode()
+    assert "<script>alert" not in page
+    assert "<img src=x" not in page
+    assert "&#123;&#123; 7 * 7" in page
+
+
+def test_without_a_built_page_there_is_a_picture_but_no_html(tmp_path: Path) -> None:
+    with pytest.raises(Unavailable, check=lambda error: error.code == "briefing.assets"):
+        as_html(loaded(), EXERCISE, tmp_path)
+    assert image.imread(io.BytesIO(as_png(loaded(), EXERCISE, None))).shape == (1245, 1755, 4)
+
+
+def test_an_exercise_is_marked_on_the_picture() -> None:
+    def top_left(status: str) -> list[float]:
+        return list(image.imread(io.BytesIO(as_png(loaded(), {"status": status}, None)))[5, 5, :3])
+
+    assert top_left("exercise") == pytest.approx([0.7, 0.0, 0.11], abs=0.01)
+    assert top_left("actual") == [1.0, 1.0, 1.0]
+
+
+@needs_page
+def test_the_basemap_is_cut_to_the_box_and_empty_where_there_is_none(tmp_path: Path) -> None:
+    around = (-87.66, 41.86, -87.58, 41.90)
+    found = read_basemap(web.ROOT / "basemap", around)
+    assert found.roads
+    assert found.water
+    for shape in (*found.roads, *found.water, *found.land):
+        west, south, east, north = shape.bounds
+        assert around[0] <= west <= east <= around[2]
+        assert around[1] <= south <= north <= around[3]
+    assert read_basemap(tmp_path, around) == read_basemap(None, around)
