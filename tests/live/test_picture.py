@@ -12,9 +12,9 @@ from layers.model import Change, FeatureId, Why
 from tests.live.world import Log, point
 
 
-def folded(log: Log) -> LayerPicture:
+def folded(log: Log, *, summable: bool = False) -> LayerPicture:
     """A picture that has followed *log* from its beginning."""
-    picture = LayerPicture(log.head._replace(revision=0))
+    picture = LayerPicture(log.head._replace(revision=0), summable=summable)
     picture.apply(log.changes)
     return picture
 
@@ -46,12 +46,14 @@ def test_the_features_of_a_fold_are_those_of_the_log(log):
     assert picture.revision == 6
 
 
-def test_a_feature_that_came_and_went_within_a_tick_is_no_news(log):
-    picture = folded(log)
+@pytest.mark.parametrize(("summable", "told"), [(True, []), (False, [("d", None, "expired", True)])])
+def test_that_a_feature_came_and_went_within_a_tick_is_news_unless_it_may_be_summed(log, summable, told):
+    picture = folded(log, summable=summable)
     picture.take()
     log.put("d", point(0, 0))
-    log.gone("d")
+    log.gone("d", Why.EXPIRED)
     picture.apply(log.changes[3:])
+    assert [(before.id, *rest) for before, *rest in picture.take()] == told
     assert picture.take() == []
 
 
