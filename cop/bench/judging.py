@@ -43,14 +43,45 @@ def read_frame(message: bytes, *, binary: bool) -> tuple[dict[str, Any], Iterato
     """
     if not binary:
         return orjson.loads(message), iter(())
-    size = int.from_bytes(message[:4], "little")
+    size, start = _laid_out(message)
     body = orjson.loads(message[4 : 4 + size])
     counts = [part["packed"] for part in body["layers"].values() if "packed" in part]
-    start = -(-(4 + size) // 4) * 4
     if start + sum(counts) * RECORD.itemsize != len(message):
         raise ValueError(f"{len(message)} bytes for {sum(counts)} records from byte {start}")
     records = np.frombuffer(message, RECORD, sum(counts), start)
     return body, iter(np.split(records, np.cumsum(counts)[:-1]))
+
+
+def _laid_out(message: bytes) -> tuple[int, int]:
+    """The length of a binary message's JSON, and where its records begin."""
+    size = int.from_bytes(message[:4], "little")
+    return size, -(-(4 + size) // 4) * 4
+
+
+@dataclass(frozen=True, slots=True)
+class Moves:
+    """How features were told to have moved: by how many records, of how many bytes together, or in words."""
+
+    records: int = 0
+    record_bytes: int = 0
+    in_words: int = 0
+
+    def __add__(self, other: Moves) -> Moves:
+        return Moves(
+            self.records + other.records,
+            self.record_bytes + other.record_bytes,
+            self.in_words + other.in_words,
+        )
+
+
+def moves_in(message: bytes, body: dict[str, Any], *, binary: bool) -> Moves:
+    """The moves of a frame, whose JSON is *body*, of all its layers."""
+    parts = body["layers"].values()
+    return Moves(
+        sum(part.get("packed", 0) for part in parts),
+        len(message) - _laid_out(message)[1] if binary else 0,
+        sum(len(part.get("move", ())) for part in parts),
+    )
 
 
 def whole_ms(low: npt.NDArray[np.uint32], near_ms: int) -> Ints:
@@ -93,6 +124,7 @@ class Told:
     summed: bool = False
     """It holds sums instead of features: its sight has too many."""
     complaints: list[str] = field(default_factory=list)
+    moves: Moves = Moves()
 
 
 @dataclass(slots=True)
@@ -120,13 +152,14 @@ def gaps(parts: Iterable[dict[str, Any]]) -> int:
 def told(messages: Iterable[Message], layer: str, units: Units) -> Told:
     """Read all that came to one viewer."""
     cursor, summed, held_from, count = _Cursor(), False, 0, 0
-    numbers, moments, arrivals, complaints = [], [], [], []
+    numbers, moments, arrivals, complaints, moves = [], [], [], [], Moves()
     for arrived, binary, message in messages:
         body, packed = read_frame(message, binary=binary)
         if body["type"] in {"error", "revoked"}:
             complaints.append(message.decode())
         if body["type"] != "frame":
             continue
+        moves += moves_in(message, body, binary=binary)
         for name, part in body["layers"].items():
             records = next(packed) if "packed" in part else None
             if name != layer:
@@ -149,6 +182,7 @@ def told(messages: Iterable[Message], layer: str, units: Units) -> Told:
         cursor.gaps,
         summed,
         complaints,
+        moves,
     )
 
 
@@ -252,6 +286,8 @@ class Verdict:
     """Moved, new and gone units that they were told of within the time measured."""
     row_bytes: int = 0
     """And the bytes of their frames then."""
+    moves: Moves = Moves()
+    """How they were told of moves, from the beginning to the end."""
     complaints: list[str] = field(default_factory=list)
     """The first few errors that the service sent."""
 
@@ -264,6 +300,7 @@ class Verdict:
             self.summed + other.summed,
             self.rows + other.rows,
             self.row_bytes + other.row_bytes,
+            self.moves + other.moves,
             (self.complaints + other.complaints)[:8],
         )
 
@@ -281,6 +318,7 @@ def judge(
         verdict.gaps += heard.gaps
         verdict.complaints = (verdict.complaints + heard.complaints)[:8]
         verdict.summed += heard.summed
+        verdict.moves += heard.moves
         verdict.lost += 0 if heard.summed else truth.lost(heard, recording.view)
         verdict.lags.add(truth.lags_ms(heard, from_ns, to_ns))
         within = (heard.arrived_ns >= from_ns) & (heard.arrived_ns <= to_ns)

@@ -46,7 +46,12 @@ async def bench_live_full(bench: Bench) -> AsyncIterator[Figure]:
 
 @long
 async def bench_live_hour(bench: Bench) -> AsyncIterator[Figure]:
-    """The quiet city for an hour, pressed into a minute: memory must not follow the number of reports."""
+    """The quiet city's reports of an hour, pressed into a minute: memory must not follow their number.
+
+    The reports are pressed, not the frames: all 720 of each unit are published, logged and folded, but a viewer gets
+    a frame a tick at the most, as ever, and so a sixtieth of those of an hour. A leak with each report shows in full,
+    one with each frame sixty times too small.
+    """
     async with scene(bench) as served:
         seconds = HOURS_ROUNDS / ROUNDS_A_SECOND
         plan = served.plan(viewers=500, units=200, every_s=1 / ROUNDS_A_SECOND, warm_s=20.0, seconds=seconds)

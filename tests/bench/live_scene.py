@@ -76,7 +76,15 @@ def figures_of(name: str, outcome: Outcome, *, p99_ms: float | None = None) -> I
     )
     yield Figure(f"{name}_frames", counted.frames / seconds, "frames/s", "higher")
     yield Figure(f"{name}_frame_bytes", counted.size / max(counted.frames, 1), "B", "lower")
-    yield Figure(f"{name}_unit_bytes", verdict.row_bytes / max(verdict.rows, 1), "B", "lower")
+    # A frame's head and what it says besides moves, shared by all its rows, are in the former and not in the latter.
+    yield Figure(f"{name}_frame_bytes_a_row", verdict.row_bytes / max(verdict.rows, 1), "B", "lower")
+    if outcome.plan.form == "bin":
+        moves = verdict.moves
+        size, all_moves = moves.record_bytes / max(moves.records, 1), moves.records + moves.in_words
+        yield Figure(f"{name}_moved_unit_bytes", size, "B", "lower", 20.0)
+        yield Figure(
+            f"{name}_moves_packed", moves.records / max(all_moves, 1), "of all moves", "higher", 0.99
+        )
     yield Figure(f"{name}_service_cpu", outcome.cores, "cores", "lower")
     yield Figure(f"{name}_service_rss", max(sample.rss_mb for sample in outcome.samples), "MB", "lower")
     yield Figure(f"{name}_generator_cpu", outcome.own_cpu_s / seconds, "cores", "lower")

@@ -16,7 +16,19 @@ import pytest
 
 from cop.bench.command import remarks
 from cop.bench.fleet import M_PER_DEGREE, Fleet, batch_count, unit_id
-from cop.bench.judging import Lags, Truth, Units, Verdict, cursor_of, gaps, judge, read_frame, told, whole_ms
+from cop.bench.judging import (
+    Lags,
+    Moves,
+    Truth,
+    Units,
+    Verdict,
+    cursor_of,
+    gaps,
+    judge,
+    read_frame,
+    told,
+    whole_ms,
+)
 from cop.bench.plan import CITY, Address, LoadFailed, Plan, views
 from cop.bench.run import Outcome
 from cop.bench.usage import Sample, Usage
@@ -96,6 +108,14 @@ def test_rows_of_both_forms_say_the_same() -> None:
     as_records = told([packed(1, part(0, 1), rows)], LAYER, UNITS)
     assert as_text.units.tolist() == as_records.units.tolist() == [0, 2]
     assert as_text.observed.tolist() == as_records.observed.tolist() == [NOW - 7, NOW + 9]
+
+
+def test_bytes_of_moves_are_those_that_came_and_moves_in_words_are_counted_beside_them() -> None:
+    came = [
+        packed(1, part(0, 1), [(0, NOW), (2, NOW)]),
+        text(2, part(1, 2, move=[[IDS[0], 0.5, 0.5, NOW, 90, None]], put=[put(1, NOW)])),
+    ]
+    assert told(came, LAYER, UNITS).moves == Moves(records=3, record_bytes=60, in_words=1)
 
 
 def test_units_of_others_are_passed_over() -> None:
