@@ -12,15 +12,18 @@ from layers.hexes.filling import MAX_CELLS, estimate_cells, fill, fills
 from layers.hexes.outlines import Outline, outlines
 from layers.hexes.patches import Patch, patches
 from layers.hexes.sets import Hexes
+from layers.hexes.spells import Course, Spells
 
 __all__ = [
     "MAX_CELLS",
+    "Course",
     "Depth",
     "Field",
     "Hexes",
     "HexesError",
     "Outline",
     "Patch",
+    "Spells",
     "TooManyCells",
     "depth",
     "disk",
