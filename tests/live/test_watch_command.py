@@ -8,6 +8,8 @@ import json
 import os
 import signal
 import sys
+import termios
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -24,6 +26,8 @@ from cop.watching.fold import Wanted
 from tests.live.conftest import feature
 from tests.live.test_watch_fold import UNITS, frame, hello, put
 
+HIDE_CURSOR, SHOW_CURSOR, UP_A_LINE = "\x1b[?25l", "\x1b[?25h", "\x1b[1A"
+
 
 async def command(*words: str, key: str | None = None) -> Any:
     environment = {"COP_KEY": key, "COP_URL": None}
@@ -36,6 +40,45 @@ def started(server: Any, key: str, *words: str) -> Any:
     return asyncio.create_subprocess_exec(
         *program, stdout=pipe, stderr=pipe, env=os.environ | {"COP_KEY": key}
     )
+
+
+class Screen:
+    """A terminal of 120 by 30: everything that a program has written to it."""
+
+    def __init__(self) -> None:
+        self.master, self.slave = os.openpty()
+        termios.tcsetwinsize(self.slave, (30, 120))
+        os.set_blocking(self.master, False)
+        self.written = ""
+        self._more = asyncio.Event()
+        asyncio.get_running_loop().add_reader(self.master, self._read)
+
+    def _read(self) -> None:
+        try:
+            self.written += os.read(self.master, 65_536).decode(errors="replace")
+        except OSError:  # Nobody has it open any more.
+            asyncio.get_running_loop().remove_reader(self.master)
+        self._more.set()
+
+    async def until(self, *words: str) -> str:
+        """All of it, once it holds the words; what comes after that is for the next call."""
+        async with asyncio.timeout(30):
+            while not all(word in self.written for word in words):
+                self._more.clear()
+                await self._more.wait()
+        written, self.written = self.written, ""
+        return written
+
+    def close(self) -> None:
+        asyncio.get_running_loop().remove_reader(self.master)
+        os.close(self.master)
+
+
+@pytest.fixture
+async def screen() -> AsyncIterator[Screen]:
+    screen = Screen()
+    yield screen
+    screen.close()
 
 
 def board_of(*messages: dict[str, Any]) -> tuple[Board, Watch]:
@@ -71,6 +114,31 @@ async def test_control_c_ends_it_without_a_trace(server, town):
     running.send_signal(signal.SIGINT)
     _, errors = await running.communicate()
     assert (running.returncode, errors) == (130, b"")
+
+
+async def test_on_a_terminal_the_table_is_drawn_over_and_control_c_gives_the_terminal_back(
+    server, town, screen
+):
+    await town.put(town.units, feature("e1"))
+    running = await asyncio.create_subprocess_exec(
+        *[sys.executable, "-m", "cop", "watch", "fire.units", "--url", server.url],
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=screen.slave,
+        stderr=screen.slave,
+        env=os.environ | {"COP_KEY": town.police_key, "TERM": "xterm"},
+    )
+    os.close(screen.slave)
+    try:
+        assert HIDE_CURSOR in await screen.until("e1")
+        await town.put(town.units, feature("e2"))
+        assert UP_A_LINE in await screen.until("e1", "e2")
+        running.send_signal(signal.SIGINT)
+        await screen.until(SHOW_CURSOR)
+        assert await running.wait() == 130
+    finally:
+        if running.returncode is None:
+            running.kill()
+            await running.wait()
 
 
 async def test_a_reader_who_leaves_ends_it_without_a_trace(server, town):
