@@ -83,6 +83,8 @@ class Field:
     def places(self, ids: Ids) -> NDArray[np.int64]:
         """The place of each of *ids*, which are cells of the area's resolution; -1 outside of the area."""
         ranks = to_ranks(ids, self.area.resolution)
+        if not self.size:
+            return np.full(len(ids), -1, np.int64)
         at = rg.position(self.area.ranges, ranks)
         return np.where(at >= 0, self._firsts[at] + ranks - self.area.ranges[at, 0], -1)
 
