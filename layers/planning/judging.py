@@ -27,8 +27,28 @@ def standing_of(
     if not _has_one(properties.get("status"), rule.where.get("status", (properties.get("status"),))):
         out = properties.get("status") == "out_of_service"
         return Standing.OUT_OF_SERVICE if out else Standing.BUSY
-    stale = source.kind == "units" and at - observed_at > timedelta(seconds=source.stale_after_s)
+    # Of a moment to come nobody has heard yet: a unit heard of just now is not stale because tomorrow is asked about.
+    age = (at if source.as_of is None else min(at, source.as_of)) - observed_at
+    stale = source.kind == "units" and age > timedelta(seconds=source.stale_after_s)
     return Standing.STALE if stale and not rule.stale_counts else Standing.COUNTS
+
+
+def counts_during(
+    properties: Mapping[str, Any], observed_at: datetime, source: Source, rule: Rule
+) -> tuple[datetime | None, datetime | None] | None:
+    """From when, which counts, until when, which does not, `standing_of` says that a feature as it is counts.
+
+    None for an end that is open; None at all if it never counts.
+    """
+    asked = {"status": (properties.get("status"),)} | dict(rule.where)
+    if not _is_meant(properties, source.agency, rule) or not meets(properties, asked):
+        return None
+    begin, end = (moment(properties.get(name)) for name in ("valid_from", "valid_to"))
+    if source.kind == "units" and not rule.stale_counts:
+        # At the very moment it is not stale yet, and no moment lies between two microseconds.
+        stale_at = observed_at + timedelta(seconds=source.stale_after_s, microseconds=1)
+        end = stale_at if end is None else min(end, stale_at)
+    return begin, end
 
 
 def meets(properties: Mapping[str, Any], where: Where) -> bool:

@@ -9,6 +9,9 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 from uuid import UUID
 
+import numpy as np
+from numpy.typing import NDArray
+
 from layers.hexes.ranges import Ranges
 from layers.model import FeatureId, LayerName
 
@@ -16,6 +19,8 @@ Geometry = Mapping[str, Any]
 """GeoJSON, as it is placed: in range, valid, split at the antimeridian."""
 MAX_REACH_M = 100_000.0
 """The farthest that anything reaches; so far beyond an area features are looked for."""
+MAX_VALUE = 1e15
+"""The most that a cell or a feature may weigh: beyond, whole numbers are no longer added up exactly."""
 Scalar = str | float | bool | None
 Where = Mapping[str, Sequence[Scalar]]
 """By name of a property the values allowed; None stands for “has none”. A list has a value if one item is it."""
@@ -100,6 +105,66 @@ class Source:
     stale_after_s: int = 300
     held: int = 0
     """Features of the layer, wherever they are."""
+    as_of: datetime | None = None
+    """The moment up to which it was heard, if that is not the one that is asked about: age counts from there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Roads:
+    """The streets near an area, as they were read. Two of one revision and box are the same, whatever they hold."""
+
+    layer: LayerName
+    epoch: UUID
+    revision: int
+    box: tuple[float, ...]
+    """Of all that was read."""
+    rows: tuple[Row, ...] = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CellValues:
+    """Values by cell of one resolution."""
+
+    resolution: int
+    ranks: NDArray[np.int64]
+    """Dense ranks, ascending, each once."""
+    values: NDArray[np.float64]
+    """0 to MAX_VALUE."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FeatureValues:
+    """Values of features: those of points where they lie, those of polygons all over them."""
+
+    lng_lat: NDArray[np.float64]
+    """(n, 2): where the points are."""
+    at_points: NDArray[np.float64]
+    shapes: tuple[str, ...]
+    """Polygons and multipolygons, GeoJSON as text."""
+    at_shapes: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Weights:
+    """What ground weighs besides its km², such as the people on it."""
+
+    unit: str
+    """What is counted: “people”. For reading only."""
+    given: CellValues | FeatureValues
+    """Near the area of the case; cells no finer than its own."""
+    elsewhere: float = 0.0
+    """The sum of what lies so far off that it was left out of `given`."""
+    origin: Mapping[str, Any] = field(default_factory=dict)
+    """Where they are from, as an answer says it."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Zone:
+    """One of several areas that are told apart in one answer."""
+
+    id: str
+    name: str
+    geometry: Geometry
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +179,13 @@ class Case:
     """The moment that is asked about."""
     unshared: tuple[str, ...] = ()
     """Agencies of which the viewer sees nothing that could cover; whether they have anything is not said."""
+    roads: Roads | None = None
+    """The streets along which minutes are counted."""
+    notes: tuple[str, ...] = ()
+    """What there was to say of the reading."""
+    weights: Weights | None = None
+    zones: tuple[Zone, ...] = ()
+    """If there are any, the area is all of them together, and its cells are theirs."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

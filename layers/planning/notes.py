@@ -23,7 +23,7 @@ def notes(case: Case, covers: Iterable[Cover], inputs: Sequence[Input]) -> list[
     silent = [each for each in inputs if each.held and not each.features]
     mute = [each.layer for each in silent if each.meant and each.reachless == each.meant]
     empty = [each.layer for each in silent if not each.meant]
-    found = []
+    found = [*case.notes]
     if mute:
         found.append(
             f"Without any reach_m, of a feature or of the layer, and so without cover: {', '.join(mute)}."

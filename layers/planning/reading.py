@@ -12,12 +12,17 @@ from layers.database import driver
 from layers.errors import TooLarge
 from layers.model import BBox, FeatureId, Layer
 from layers.planning.ground import boxes_near
-from layers.planning.model import MAX_REACH_M, Geometry, Row, Source
+from layers.planning.model import MAX_REACH_M, Geometry, Roads, Row, Source
 
 MAX_COVERS = 50_000
 """Features that one analysis reads: a disk for each takes some 6 s."""
 MAX_READ_BYTES = 64_000_000
 """Properties and shapes that one analysis reads; features of the usual size come to a third of it."""
+
+MAX_ROADS, MAX_ROAD_BYTES = 200_000, 64_000_000
+"""Streets that one analysis reads: those of a city of millions."""
+FASTEST_KMH = 120.0
+"""Nobody is expected to come from farther away than this brings one."""
 
 # Stored hexes carry their resolution in their first byte (see `Hexes.pack`); others are made from the geometry.
 SOURCE = """
@@ -71,10 +76,31 @@ async def read_sources(
     for layer, agency in layers:
         sides = sides_near(layer, area, resolution)
         found = await raw.fetch(SOURCE, layer.id, resolution, *sides, allowance.features + 1)
-        rows = tuple(row_of(row) for row in found)
+        rows = rows_of(found)
         allowance.take(rows)
         sources.append(source_of(layer, agency, rows, await raw.fetchrow(HEAD, layer.id)))
     return tuple(sources)
+
+
+async def read_roads(connection: AsyncConnection, layer: Layer, area: Geometry, minutes: float) -> Roads:
+    """The streets of *layer* so far around *area* as anybody drives in *minutes*.
+
+    Raises `TooLarge` (`coverage.too_many_roads`) beyond MAX_ROADS streets or MAX_ROAD_BYTES.
+    """
+    raw = await driver(connection)
+    boxes = boxes_near(area, min(minutes * FASTEST_KMH * 1000 / 60, MAX_REACH_M), 10)
+    sides = [list(side) for side in zip(*boxes, strict=True)]
+    rows = rows_of(await raw.fetch(SOURCE, layer.id, -1, *sides, MAX_ROADS + 1))
+    if (
+        len(rows) > MAX_ROADS
+        or sum(len(row.properties) + len(row.shape or "") for row in rows) > MAX_ROAD_BYTES
+    ):
+        detail = f"{layer.name} has too many streets near the area: take a smaller area, or fewer minutes."
+        raise TooLarge(detail, pointer="/reach/roads", code="coverage.too_many_roads")
+    head = await raw.fetchrow(HEAD, layer.id)
+    return Roads(
+        layer.name, head["epoch"], head["revision"], tuple(side for box in boxes for side in box), rows
+    )
 
 
 def sides_near(layer: Layer, area: Geometry, resolution: int) -> list[list[float]]:
@@ -83,9 +109,10 @@ def sides_near(layer: Layer, area: Geometry, resolution: int) -> list[list[float
     return [list(side) for side in zip(*boxes, strict=True)]
 
 
-def row_of(row: asyncpg.Record) -> Row:
-    """A record with the columns of `SOURCE`."""
-    return Row(FeatureId(row["id"]), *row[1:])
+def rows_of(found: Sequence[asyncpg.Record]) -> tuple[Row, ...]:
+    """Records with the columns of `SOURCE` first, in order of id: the same features make the same answer."""
+    rows = (Row(FeatureId(row["id"]), *row[1 : len(Row._fields)]) for row in found)
+    return tuple(sorted(rows, key=lambda row: row.id))
 
 
 def source_of(layer: Layer, agency: str, rows: tuple[Row, ...], head: Any) -> Source:

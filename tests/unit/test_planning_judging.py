@@ -47,6 +47,13 @@ def test_units_grow_stale_and_what_stands_does_not() -> None:
     assert standing({}, kind="coverage", age_s=1e6) is Standing.COUNTS
 
 
+def test_a_unit_grows_no_older_than_what_is_known() -> None:
+    heard = source("units", stale_after_s=60, as_of=AT)
+    tomorrow = AT + timedelta(days=1)
+    assert standing_of({}, AT - timedelta(seconds=60), heard, Rule(), tomorrow) is Standing.COUNTS
+    assert standing_of({}, AT - timedelta(seconds=61), heard, Rule(), tomorrow) is Standing.STALE
+
+
 def test_a_shift_begins_at_its_first_moment_and_ends_before_its_last() -> None:
     shift = {"valid_from": "2026-01-31T12:00:00Z", "valid_to": "2026-01-31T14:00:00+01:00"}
     assert is_valid(shift, AT)

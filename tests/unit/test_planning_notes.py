@@ -21,6 +21,10 @@ def noted(*sources: Source, rule: Rule | None = None, **rest: Any) -> list[str]:
     return notes(case, found.covers, inputs)
 
 
+def test_what_there_was_to_say_of_the_reading_comes_first() -> None:
+    assert noted(source("units", row(**HERE)), notes=("Read a while ago.",))[0] == "Read a while ago."
+
+
 def test_what_states_no_reach_or_is_not_there_is_told_by_layer() -> None:
     beside = row("far", lng=-87.5, lat=41.88, reach_m=10)
     assert noted(
