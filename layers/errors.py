@@ -63,6 +63,18 @@ class PushRejected(LayersError):
         self.rejections = tuple(rejections)
 
 
+class RowsRejected(PushRejected):
+    """A table was all-or-nothing and some of its rows were refused; nothing is stored."""
+
+    code = "cells.rejected"
+
+    def __init__(self, rejections: Sequence[Rejection], bad: int, count: int) -> None:
+        """The first few *rejections* of *bad* rows, out of *count*."""
+        super().__init__(rejections, count)
+        listed = "" if bad == len(rejections) else f"; the first {len(rejections)} are named"
+        self.detail = f"{bad:,} of {count:,} rows were refused, so nothing was stored{listed}."
+
+
 class NotFound(LayersError):
     """No such thing, or none that this viewer may know of; both answer the same."""
 

@@ -64,15 +64,19 @@ def to_ids(ranks: Ranks, resolution: int) -> Ids:
 
 def checked_ids(ids: Ids, resolution: int) -> Ids:
     """*ids* if each is a cell of *resolution*; else `HexesError` with code `h3.cell` that names the first bad one."""
-    if not len(ids):
-        return ids
-    ranks = to_ranks(ids, resolution)
-    # Round trip: wrong mode, resolution, reserved bits or a digit 7 in use cannot come back as they were.
-    good = (to_ids(ranks, resolution) == ids) & (ranks < rank_count(resolution)) & exists(ranks, resolution)
+    good = are_cells(ids, resolution)
     if not good.all():
         bad = int(ids[np.argmin(good)])
         raise HexesError(f"{bad:x} is not an H3 cell of resolution {resolution}.", code="h3.cell")
     return ids
+
+
+def are_cells(ids: Ids, resolution: int) -> NDArray[np.bool_]:
+    """Which of *ids* are cells of *resolution*."""
+    ranks = to_ranks(ids, resolution)
+    # Round trip: wrong mode, resolution, reserved bits or a digit 7 in use cannot come back as they were.
+    good: NDArray[np.bool_] = to_ids(ranks, resolution) == ids
+    return good & (ranks < rank_count(resolution)) & exists(ranks, resolution)
 
 
 def resolution_of(cell: int) -> int:
