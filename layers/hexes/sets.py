@@ -145,6 +145,18 @@ class Hexes:
         coarser = np.column_stack((self.ranges[:, 0] // size, (self.ranges[:, 1] - 1) // size + 1))
         return Hexes(resolution, rg.canonical(coarser))
 
+    def by_center(self, resolution: int) -> Hexes:
+        """The cells of a coarser *resolution* whose centre lies in the set: whose innermost descendant is in it.
+
+        So a set that was filled by centres, coarsened, is what the fill of the same shape would have been. At its own
+        resolution the set is itself; a finer one is `HexesError` with code `h3.resolution`.
+        """
+        steps = self.resolution - check_resolution(resolution)
+        if steps < 0:
+            raise HexesError("By their centres hexes become coarser, not finer.", code="h3.resolution")
+        # The innermost descendant has digits of 0 alone: the first rank of the cell's own.
+        return Hexes.from_ranges(resolution, -(-self.ranges // 7**steps))
+
     def pack(self) -> bytes:
         """The set as bytes, all little-endian int64: the resolution, then start and end of each range."""
         return _HEAD.pack(self.resolution) + self.ranges.astype("<i8").tobytes()

@@ -8,19 +8,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from layers.hexes import Field, Hexes, fill
+from layers.hexes import Field, Hexes, fill, fills, union
 from layers.hexes.field import Counts, Mask
 from layers.hexes.ranges import Ranges
 from layers.model import BBox
 from layers.planning.ground import boxes_near, grounds, hexes_errors
 from layers.planning.judging import capabilities_of, name_of, standing_of
-from layers.planning.model import Case, Cover, Input, Rule, Source, Standing
+from layers.planning.model import Case, Cover, Input, Roads, Rule, Source, Standing
+from layers.planning.streets import RESOLUTION, Streets, read_lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,10 +129,11 @@ def load(case: Case) -> tuple[Coverage, tuple[Input, ...]]:
     covers: list[Cover] = []
     inputs: list[Input] = []
     with hexes_errors():
-        field = Field(fill(case.area, case.resolution))
+        field = Field(area_of(case))
         boxes = boxes_near(case.area, 0.0, case.resolution)
+        streets = None if case.roads is None else streets_of(case.roads, max(case.resolution, RESOLUTION))
         for source in case.sources:
-            own, meant = covers_of(source, field, boxes, case.rule, case.at)
+            own, meant = covers_of(source, field, boxes, case.rule, case.at, streets)
             covering = sum(cover.counts and len(cover.spans) > 0 for cover in own)
             covers += own
             inputs.append(
@@ -145,11 +147,32 @@ def load(case: Case) -> tuple[Coverage, tuple[Input, ...]]:
                     covering,
                 )
             )
+    if (roads := case.roads) is not None:
+        held = len(roads.rows)
+        inputs.append(Input(roads.layer, roads.epoch, roads.revision, held, held, 0, held))
     return Coverage.of(field, covers, case.rule.at_least), tuple(inputs)
 
 
+@lru_cache(maxsize=2)
+def streets_of(roads: Roads, resolution: int) -> Streets:
+    """The graph of *roads*; the last two are kept, as one question follows another about the same streets."""
+    return Streets.build(read_lines(roads.rows), resolution)
+
+
+def area_of(case: Case) -> Hexes:
+    """The cells of the area of *case*."""
+    if case.zones:
+        return union(fills([zone.geometry for zone in case.zones], case.resolution), case.resolution)
+    return fill(case.area, case.resolution)
+
+
 def covers_of(
-    source: Source, field: Field, boxes: Sequence[BBox], rule: Rule, at: datetime
+    source: Source,
+    field: Field,
+    boxes: Sequence[BBox],
+    rule: Rule,
+    at: datetime,
+    streets: Streets | None = None,
 ) -> tuple[list[Cover], int]:
     """The covers that *source* brings, and how many of its features *rule* is about: some may state no reach."""
     rows, stated, standings = [], [], []
@@ -160,7 +183,7 @@ def covers_of(
             rows.append(row)
             stated.append(properties)
             standings.append(standing)
-    made = grounds(source, rows, stated, boxes, field.area.resolution, rule)
+    made = grounds(source, rows, stated, boxes, field.area.resolution, rule, streets)
     covers = [
         Cover(
             source.layer,

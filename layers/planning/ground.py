@@ -17,6 +17,7 @@ from layers.errors import Invalid, TooLarge
 from layers.hexes import Hexes, HexesError, TooManyCells, disk, disks, estimate_cells, fill
 from layers.model import BBox, LayerRules
 from layers.planning.model import Along, Geometry, Row, Rule, Source, Straight
+from layers.planning.streets import Streets
 
 COVERING = frozenset({"assets", "coverage"})
 """Kinds whose features' hexes are stored at write. Units cover ground too, but move: theirs are made when asked for."""
@@ -84,6 +85,7 @@ def grounds(
     boxes: Sequence[BBox],
     resolution: int,
     rule: Rule,
+    streets: Streets | None = None,
 ) -> list[Ground | None]:
     """What each of *rows* of *source* covers; None for what states no reach. Ground beyond *boxes* may be left out."""
     found: list[Ground | None] = [None] * len(rows)
@@ -97,14 +99,22 @@ def grounds(
                 disks_of.append((at, row.lng, row.lat, reach_m))
         elif row.shape is not None:
             found[at] = _of_shape(source, row, row.shape, reach_m, boxes, resolution, rule)
-    made = (
-        disks([each[1:3] for each in disks_of], [each[3] for each in disks_of], resolution)
-        if disks_of
-        else []
-    )
+    made = _reached(disks_of, resolution, rule, streets) if disks_of else []
     for (at, lng, lat, reach_m), hexes in zip(disks_of, made, strict=True):
         found[at] = Ground(hexes, (lng, lat), reach_m)
     return found
+
+
+def _reached(
+    starts: Sequence[tuple[int, float, float, float]], resolution: int, rule: Rule, streets: Streets | None
+) -> list[Hexes]:
+    """What is reached from each of *starts* (number, longitude, latitude, metres): along streets, or all around."""
+    places = [each[1:3] for each in starts]
+    if streets is None or not isinstance(rule.reach, Along):
+        return disks(places, [each[3] for each in starts], resolution)
+    found = streets.reach(places, rule.reach.minutes)
+    # A cell counts as reached when its centre is, at whatever resolution the streets are kept.
+    return [each.by_center(resolution) for each in found]
 
 
 def _reach_m(source: Source, stated: Mapping[str, Any], rule: Rule) -> float | None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import doctest
 import subprocess
 import sys
+from collections import Counter
 from typing import Any
 
 import h3.api.basic_int as h3
@@ -13,9 +15,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from layers.hexes import Hexes, HexesError, depth, union, union_by
+import layers.hexes
+from layers.hexes import Hexes, HexesError, depth, disk, union, union_by
 from layers.hexes.ranks import exists, rank_count, to_ids, to_ranks
-from tests.unit.hexes_shapes import ODD_PLACES, cell_sets
+from tests.unit.hexes_shapes import ODD_PLACES, cell_sets, stars
 
 CHICAGO = h3.latlng_to_cell(41.88, -87.63, 9)
 resolutions = st.integers(0, 15)
@@ -103,6 +106,10 @@ def test_a_set_cannot_be_changed() -> None:
 def test_importing_hexes_imports_no_shapely() -> None:
     code = "import sys, layers.hexes; sys.exit('shapely' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_example_of_the_package_runs_and_says_what_it_says() -> None:
+    assert doctest.testmod(layers.hexes) == (0, 13)
 
 
 @pytest.mark.parametrize("resolution", [0, 1, 2, 3])
@@ -217,6 +224,17 @@ def test_depth_by_group_counts_each_group_once(members: list[tuple[str, set[int]
     assert set(depth(sets, 6, groups).at_least(2)) == twice
 
 
+@given(st.lists(stars(largest_deg=3.0), max_size=5))
+def test_depth_of_shapes_counts_those_that_the_library_finds_in_each_cell(
+    shapes: list[dict[str, Any]],
+) -> None:
+    cells = [plain_fill(read_polygons(shape)[0], 5) for shape in shapes]
+    counted = Counter(cell for each in cells for cell in each)
+    depths = depth(fills(shapes, 5, at_least_one=False), 5)
+    for count in range(1, len(shapes) + 1):
+        assert set(depths.exactly(count)) == {cell for cell, times in counted.items() if times == count}
+
+
 def test_the_union_of_nothing_is_empty() -> None:
     assert union([], 9) == Hexes.empty(9)
     assert Hexes.empty(9).area_km2 == 0
@@ -238,3 +256,18 @@ def test_ground_of_coarse_cells_is_that_of_all_their_descendants(place: tuple[fl
     lng, lat = place
     fine = h3.cell_to_children(h3.latlng_to_cell(lat, lng, 4), 8)
     assert Hexes.from_cells(fine).area_km2 == pytest.approx(sum(map(h3.cell_area, fine)), rel=5e-5)
+
+
+def test_by_their_centres_hexes_do_not_become_finer() -> None:
+    with refused("h3.resolution"):
+        Hexes.from_cells([CHICAGO]).by_center(10)
+
+
+@pytest.mark.parametrize("place", ODD_PLACES)
+def test_by_their_centres_coarser_cells_are_those_whose_innermost_descendant_is_in(
+    place: tuple[float, float],
+) -> None:
+    fine = disk(*place, 40_000, 8)
+    wanted = {cell for cell in fine.to_resolution(6) if h3.cell_to_center_child(cell, 8) in fine}
+    assert set(fine.by_center(6)) == wanted
+    assert fine.by_center(8) == fine
