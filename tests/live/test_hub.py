@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -19,7 +21,7 @@ from cop.live.inbox import News
 from cop.live.session import DRAINED, TOO_SLOW, Pass
 from layers.errors import Unavailable
 from layers.model import AgencyId, LayerId, Sharing, Why
-from tests.live.world import NOBODY, OTHER, OWN, Viewing, World, point
+from tests.live.world import NOBODY, OTHER, OWN, Log, Viewing, World, point
 
 UNITS, ZONES, TILES = LayerId(1), LayerId(2), LayerId(3)
 CHICAGO = {"bbox": [-88.0, 41.6, -87.4, 42.1], "zoom": 10}
@@ -326,7 +328,6 @@ def test_a_viewer_behind_is_told_the_newest_of_a_zone_of_an_incident_and_what_is
     zones.put("closed", IN_CHICAGO, status="minor")
     zones.put("lifted", IN_CHICAGO)
     viewing = watching(world)
-    viewing.session.next_message()
     told = behind(
         world,
         viewing,
@@ -341,10 +342,22 @@ def test_a_viewer_behind_is_told_the_newest_of_a_zone_of_an_incident_and_what_is
     assert "critical" in held["closed"][1]
 
 
-def came_and_went(log, feature_id="fire", place=IN_CHICAGO):
+def came_and_went(
+    log: Log, feature_id: str = "fire", place: dict[str, Any] = IN_CHICAGO
+) -> tuple[list[Callable[[], object]], list[Callable[[], object]]]:
     """As two ticks, and as one."""
-    put, gone = (lambda: log.put(feature_id, place)), (lambda: log.gone(feature_id, Why.DELETED))
-    return [[put, gone], [lambda: (put(), gone())]]
+
+    def come() -> None:
+        log.put(feature_id, place)
+
+    def go() -> None:
+        log.gone(feature_id, Why.DELETED)
+
+    def pass_by() -> None:
+        come()
+        go()
+
+    return [come, go], [pass_by]
 
 
 @pytest.mark.parametrize("ticks", [0, 1])
