@@ -111,6 +111,10 @@ class _Open:
     end: Complex
     slack: NDArray[np.float64]
 
+    def child(self, digit: Indices, pair: Indices) -> Indices:
+        """The number, seven for each cell, of the child of *digit* of the cell of *pair*."""
+        return self.pair_cell[pair] * 7 + digit
+
     def with_(self, other: _Open) -> _Open:
         """These and *other* of the same level."""
         if not (len(self.ring) and len(other.ring)):
@@ -227,18 +231,21 @@ class _Descent:
         start, end, slack = cells.start * rotor(level), cells.end * rotor(level), cells.slack * np.sqrt(7)
         view = _View.of(start, end)
         offsets = view.offsets()
-        child = cells.pair_cell * 7 + np.arange(7)[:, None]
         crossed = view.straddled() & ((view.offset >= 0) != (offsets >= 0))
+        away = np.abs(offsets, out=offsets)
         inside = np.repeat(cells.inside, 7)
-        inside ^= np.bincount(child[crossed], minlength=len(inside)) % 2 == 1
-        unsure = np.unique(child[(abs(offsets) <= slack) | (abs(view.offset) <= slack)])
+        inside ^= np.bincount(cells.child(*np.nonzero(crossed)), minlength=len(inside)) % 2 == 1
+        doubtful = np.flatnonzero(abs(view.offset) <= slack)
+        unsure = np.union1d(
+            cells.child(*np.nonzero(away <= slack)), cells.child(np.arange(7)[:, None], doubtful).ravel()
+        )
         ring, rank = np.repeat(cells.ring, 7), (cells.rank[:, None] * 7 + np.arange(7)).ravel()
         inside[unsure] = self._asked(ring[unsure], centers_deg(rank[unsure], level))
         if level == self.resolution:
             self._emit(ring[inside], rank[inside], level)
             return _NO_OPEN
-        digit, pair = np.nonzero(view.within(offsets, descent(self.resolution - level) + slack))
-        child = cells.pair_cell[pair] * 7 + digit
+        digit, pair = np.nonzero(view.within(away, descent(self.resolution - level) + slack))
+        child = cells.child(digit, pair)
         busy = np.zeros(len(inside), bool)
         busy[child] = True
         self._emit(ring[inside & ~busy], rank[inside & ~busy], level)
@@ -312,12 +319,12 @@ class _View:
         offsets: NDArray[np.float64] = self.offset + (CHILDREN.imag[:, None] * x - CHILDREN.real[:, None] * y)
         return offsets
 
-    def within(self, offsets: NDArray[np.float64], reach: NDArray[np.float64]) -> Mask:
-        """Where the child is within *reach* of the piece, or not much more, (7, n)."""
+    def within(self, away: NDArray[np.float64], reach: NDArray[np.float64]) -> Mask:
+        """Where the child, *away* from the piece's line, is within *reach* of the piece or not much more, (7, n)."""
         x, y = self.along
         past = -(x * self.start[0] + y * self.start[1]) - self.half
         beside = (CHILDREN.real[:, None] * x + CHILDREN.imag[:, None] * y) + past
-        near: Mask = (abs(offsets) <= reach) & (abs(beside) <= self.half + reach)
+        near: Mask = (away <= reach) & (abs(beside) <= self.half + reach)
         return near
 
 

@@ -80,7 +80,10 @@ def on_one_face(ranks: Ranks, resolution: int, finest: int, centers: Vectors) ->
 
 def on_plane(vectors: Vectors, face: NDArray[np.int64]) -> tuple[Complex, NDArray[np.float64]]:
     """Gnomonic projection onto the plane of each vector's *face*, and the cosine of the angle from its middle."""
-    first, second, height = np.einsum("nij,nj->in", _faces()[1][face], vectors)
+    # Added up one by one, so that equal vectors have equal places wherever they stand.
+    first, second, height = (
+        x * vectors[:, 0] + y * vectors[:, 1] + z * vectors[:, 2] for x, y, z in _faces()[1][:, :, face]
+    )
     return (first + 1j * second) / height, height
 
 
@@ -94,7 +97,7 @@ def _face(vectors: Vectors) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
 
 @lru_cache(maxsize=1)
 def _faces() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The inward normals of the edges of each face, (edge, axis, face); for each the axes of its plane and the outward.
+    """The inward normals of the edges of each face; the axes of its plane and the outward: (which, axis, face).
 
     The pentagons are at the corners. Those of one face are 63.4° apart, all others 116.6° or more.
     """
@@ -108,7 +111,7 @@ def _faces() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         axes.append((first, np.cross(outward, first), outward))
         normals = (_unit(np.cross(p, q)) for p, q in ((a, b), (b, c), (c, a)))
         edges.append([normal * np.sign(normal @ outward) for normal in normals])
-    return np.array(edges).transpose(1, 2, 0).copy(), np.array(axes)
+    return np.array(edges).transpose(1, 2, 0).copy(), np.array(axes).transpose(1, 2, 0).copy()
 
 
 def _unit(vector: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -16,7 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import layers.hexes
-from layers.hexes import Hexes, HexesError, depth, disk, union, union_by
+from layers.hexes import Hexes, HexesError, depth, disk, fills, union, union_by
+from layers.hexes.filling import plain_fill
+from layers.hexes.polygons import read_polygons
 from layers.hexes.ranks import exists, rank_count, to_ids, to_ranks
 from tests.unit.hexes_shapes import ODD_PLACES, cell_sets, stars
 
@@ -109,7 +111,7 @@ def test_importing_hexes_imports_no_shapely() -> None:
 
 
 def test_the_example_of_the_package_runs_and_says_what_it_says() -> None:
-    assert doctest.testmod(layers.hexes) == (0, 13)
+    assert doctest.testmod(layers.hexes) == (0, 15)
 
 
 @pytest.mark.parametrize("resolution", [0, 1, 2, 3])
