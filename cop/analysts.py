@@ -10,9 +10,10 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from multiprocessing.connection import Connection
-from typing import TypeVar, TypeVarTuple
+from multiprocessing.sharedctypes import RawArray
+from typing import Any, TypeVar, TypeVarTuple
 
 from layers.errors import Unavailable
 
@@ -37,6 +38,12 @@ class Analysts:
         self._waiting = 0
         self._pool: ProcessPoolExecutor | None = None
         self._lifeline: Connection | None = None
+        self._board: _Board | None = None
+
+    @property
+    def progress(self) -> float:
+        """How far the work under way has come, 0 to 1, by what it reports; of one process, as they share a board."""
+        return self._board[_SHARE] if self._board is not None else 0.0
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
@@ -80,24 +87,49 @@ class Analysts:
         if self._lifeline is not None:
             self._lifeline.close()
             self._lifeline = None
+        self._board = None
+
+    def kill(self) -> None:
+        """`close`, and do not wait for work that is deep in a library to hear of it: of one process only."""
+        if self._board is not None and (pid := int(self._board[_PID])):
+            # The pool buries a dead one only as it breaks, and then this board is soon gone: the id is not another's.
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.close()
 
     def _started(self) -> ProcessPoolExecutor:
         if self._pool is None:
             # Spawned, not forked: a fork would copy the event loop, its sockets and its threads' locks.
             context = multiprocessing.get_context("spawn")
             reader, self._lifeline = context.Pipe(duplex=False)
+            self._board = RawArray("d", 2)
             self._pool = ProcessPoolExecutor(
-                self._processes, mp_context=context, initializer=_begin, initargs=(reader,)
+                self._processes, mp_context=context, initializer=_begin, initargs=(reader, self._board)
             )
         return self._pool
+
+
+def report(share: float) -> None:
+    """Say how far the work under way has come, 0 to 1; it only goes onward. Costs nothing, and is nothing elsewhere."""
+    for board in _boards:
+        board[_SHARE] = max(board[_SHARE], min(share, 1.0))
+
+
+# What a process and its parent both see: how far the work is, and the process's id.
+_Board = Any  # `ctypes.Array[c_double]`, which cannot be written where it is evaluated.
+_SHARE, _PID = 0, 1
+_boards: list[_Board] = []
+"""In an analyst its own; elsewhere none."""
 
 
 class _OutOfTime(Exception):
     """Raised in the process by its alarm."""
 
 
-def _begin(lifeline: Connection) -> None:
+def _begin(lifeline: Connection, board: _Board) -> None:
     """Set up one process: it leaves Ctrl-C to its parent, and goes when its parent lets go, however that ended."""
+    _boards.append(board)
+    board[_PID] = os.getpid()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_go_with, args=(lifeline,), daemon=True).start()
 
@@ -120,3 +152,5 @@ def _within(deadline_s: float, work: Callable[[*Arguments], Result], args: tuple
         return work(*args)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
+        for board in _boards:
+            board[_SHARE] = 0.0

@@ -9,18 +9,25 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Concatenate, ParamSpec, TypeVar
+from functools import cached_property
+from typing import Concatenate, ParamSpec, TypeVar, TypeVarTuple
 from uuid import UUID
 
-from cop.analysts import Analysts
+from cop.analysts import Analysts, report
 from layers.planning.coverage import Coverage, load
-from layers.planning.model import Case, Input
+from layers.planning.model import Case, CellValues, Input
+from layers.planning.weights import Demand, weigh
 
 Arguments = ParamSpec("Arguments")
+Given = TypeVarTuple("Given")
 Result = TypeVar("Result")
 
+LOADED_SHARE = 0.2
+"""How far a job is once its case is loaded."""
 KEPT_CASES = 32
 """Cases that a serving process remembers; one is a few hundred bytes a feature."""
+KEPT_WEIGHTS = 4_000_000
+"""Cells of their weights, 16 bytes each."""
 KEPT_LOADED = 8
 """Coverages that each analyst keeps; …"""
 KEPT_CELLS = 10_000_000
@@ -35,6 +42,12 @@ class Loaded:
     case: Case
     coverage: Coverage
     inputs: tuple[Input, ...]
+
+    @cached_property
+    def demand(self) -> Demand | None:
+        """What each cell weighs, if the question says by what."""
+        weights = self.case.weights
+        return None if weights is None else weigh(weights, self.coverage.field)
 
 
 class NotLoaded(Exception):
@@ -70,7 +83,9 @@ class Desk:
         known = run in self._cases
         self._cases[run] = case
         self._cases.move_to_end(run)
-        while len(self._cases) > KEPT_CASES:
+        while len(self._cases) > 1 and (
+            len(self._cases) > KEPT_CASES or sum(map(_weighing, self._cases.values())) > KEPT_WEIGHTS
+        ):
             self._cases.popitem(last=False)
         if known:
             try:
@@ -78,6 +93,16 @@ class Desk:
             except NotLoaded:
                 pass  # another analyst had it, or it had to make room
         return await self._analysts.run(_on_loaded, run, case, work, args, options)
+
+    async def run(self, work: Callable[[*Given], Result], *args: *Given) -> Result:
+        """`work(…)` in an analyst, for what is about no case that may be asked about again; as `ask` otherwise."""
+        return await self._analysts.run(work, *args)
+
+
+def _weighing(case: Case) -> int:
+    """The cells of its weights."""
+    given = None if case.weights is None else case.weights.given
+    return len(given.ranks) if isinstance(given, CellValues) else 0
 
 
 # What an analyst, a process that does one thing at a time, has loaded; the newest last.
@@ -96,6 +121,7 @@ def _on_loaded(
         if case is None:
             raise NotLoaded
         loaded = Loaded(run, case, *load(case))
+    report(LOADED_SHARE)
     _loaded[run] = loaded
     while len(_loaded) > 1 and (
         len(_loaded) > KEPT_LOADED or sum(each.coverage.field.size for each in _loaded.values()) > KEPT_CELLS

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import os
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import psutil
 import pytest
 
-from cop.analysts import Analysts
+from cop.analysts import Analysts, report
 from layers.errors import Invalid, Unavailable
 
 
@@ -126,3 +128,44 @@ async def test_the_loop_runs_on_while_work_is_done(analysts: Analysts) -> None:
         ticks += 1
     assert ticks > 10
     assert await analysts.run(os.getpid) != os.getpid()
+
+
+def halfway() -> float:
+    report(0.5)
+    report(0.2)
+    time.sleep(60)
+    return 0.0
+
+
+def deep() -> None:
+    """Work that hears no signal, as in a library that does not come back."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})
+    report(0.1)
+    ctypes.PyDLL(None).sleep(60)
+
+
+async def until(said: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not said():  # noqa: ASYNC110 - another process rings no bell
+            await asyncio.sleep(0.01)
+
+
+async def test_what_work_reports_is_seen_outside_and_only_goes_onward(analysts: Analysts) -> None:
+    report(1.0)  # which is nothing here
+    working = asyncio.create_task(analysts.run(halfway))
+    await until(lambda: analysts.progress > 0)
+    assert analysts.progress == 0.5
+    with coded("coverage.deadline"):
+        await working
+    assert analysts.progress == 0.0
+
+
+async def test_work_that_is_deep_in_a_library_is_killed(analysts: Analysts) -> None:
+    pid = await analysts.run(os.getpid)
+    working = asyncio.create_task(analysts.run(deep))
+    await until(lambda: analysts.progress > 0)
+    analysts.kill()
+    with coded("coverage.broken"):
+        await working
+    assert await asyncio.to_thread(ends, pid)
+    assert await analysts.run(busy_for, 0.0) == "done"
