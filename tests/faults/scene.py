@@ -224,8 +224,10 @@ class Scene:
     async def under_way(self) -> float:
         """Features a second, once what was asked for is reached and everybody holds a picture of the last few."""
         enough = sum(child.rate for child in self.publishers.values()) * REACHED
-        await self.until(f"{enough:g} features a second", lambda: self.rate() >= enough)
-        await self.until("a picture on every screen", lambda: self._all_newer_than(time.time() - 3))
+        await self.until(f"{enough:g} features a second", lambda: self.rate() >= enough, READY_WITHIN_S)
+        await self.until(
+            "a picture on every screen", lambda: self._all_newer_than(time.time() - 3), READY_WITHIN_S
+        )
         return self.rate()
 
     async def recovered(self, *, within_s: float = 30.0) -> float:

@@ -13,6 +13,7 @@ import sys
 from collections import Counter
 from typing import Any
 
+import orjson
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 from websockets.typing import Subprotocol
@@ -92,7 +93,7 @@ class Viewer:
         self.model.rows.clear()
 
     def _check(self, id: str, state: State) -> None:
-        lng, observed_ms = json.loads(state[0])["coordinates"][0], state[2]
+        lng, observed_ms = orjson.loads(state[0])["coordinates"][0], state[2]
         if abs(lng - lng_at(observed_ms)) > 1e-9:
             self.wrong.append(f"{id} was never at {lng} at {observed_ms}")
         if observed_ms < self.observed.get(id, 0):

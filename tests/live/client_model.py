@@ -8,12 +8,14 @@ from collections import defaultdict
 from typing import Any
 from zlib import crc32
 
+import orjson
+
 State = tuple[str, str, int, int | None]
 """Geometry and properties as canonical JSON, observed_at and expires_at in milliseconds."""
 
 
 def canonical(value: Any) -> str:
-    return json.dumps(_plain(value), sort_keys=True)
+    return orjson.dumps(_plain(value), option=orjson.OPT_SORT_KEYS).decode()
 
 
 def _plain(value: Any) -> Any:
@@ -21,7 +23,7 @@ def _plain(value: Any) -> Any:
     match value:
         case dict():
             return {name: _plain(each) for name, each in value.items()}
-        case list():
+        case list() | tuple():
             return [_plain(each) for each in value]
         case float() if value.is_integer():
             return int(value)
@@ -162,7 +164,7 @@ def _read_record(moved: list[int], time: int) -> tuple[float, float, int, float 
 def _moved(
     old: State, lng: float, lat: float, observed_ms: int, heading: float | None, speed: float | None
 ) -> State:
-    properties = json.loads(old[1])
+    properties = orjson.loads(old[1])
     for name, value in (("heading_deg", heading), ("speed_mps", speed)):
         properties.pop(name, None)
         if value is not None:
