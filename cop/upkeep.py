@@ -14,6 +14,7 @@ from sqlalchemy import text
 from cop.feeds import Feeds
 from layers.database import Database
 from layers.log import keep_partitions
+from layers.planning.runs import prune_runs
 from layers.publish import Publisher
 
 logger = logging.getLogger("cop.upkeep")
@@ -30,6 +31,8 @@ PRUNE = (
     # An observation older than the history has nothing left that it could contradict.
     "DELETE FROM tombstone WHERE gone_at < now() - CAST(:history AS interval)",
     "DELETE FROM credential WHERE kind <> 'key' AND expires_at < now() - interval '7 days'",
+    # Whoever asked for it has had a day to fetch it.
+    "DELETE FROM job WHERE asked_at < now() - interval '1 day'",
     # So “since” is when the trouble of now began, not one of last year.
     "DELETE FROM feed_refusal WHERE last_at < now() - interval '1 day'",
 )
@@ -50,6 +53,7 @@ async def tidy(database: Database, *, history_days: int) -> None:
         for statement in PRUNE:
             bound = {"history": timedelta(days=history_days)} if ":history" in statement else {}
             await connection.execute(text(statement), bound)
+        await prune_runs(connection, timedelta(days=history_days))
 
 
 async def _keep(database: Database, publisher: Publisher, *, sweep_s: float, history_days: int) -> None:
