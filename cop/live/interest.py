@@ -139,7 +139,8 @@ def _share_of_average(bbox: BBox, width_deg: float) -> float:
     west, south, _, north = bbox
     middle = (west + width_deg / 2, (south + north) / 2)
     corners = [(west + lng, lat) for lng in (0.0, width_deg) for lat in (south, north)]
-    return min(h3.cell_area(finest_cell(lng, lat), "km^2") for lng, lat in (middle, *corners)) / FINEST_KM2
+    smallest: float = min(h3.cell_area(finest_cell(lng, lat), "km^2") for lng, lat in (middle, *corners))
+    return smallest / FINEST_KM2
 
 
 def sight_of(view: View | None, statuses: frozenset[str | None] | None = None) -> Sight:
