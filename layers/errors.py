@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from layers.model import Rejection
 
@@ -21,6 +22,17 @@ class LayersError(Exception):
 
     def __str__(self) -> str:
         return f"{self.pointer}: {self.detail}" if self.pointer else self.detail
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # By itself an exception is made anew from the text alone when it comes out of another process, and one whose
+        # class asks for more than that breaks the whole pool.
+        return _revived, (type(self), self.args, self.__dict__)
+
+
+def _revived(kind: type[LayersError], args: tuple[Any, ...], facts: dict[str, Any]) -> LayersError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(facts)
+    return error
 
 
 class InvalidJson(LayersError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import cast
 
 from fastapi import APIRouter, Request, Response
@@ -9,11 +10,11 @@ from fastapi import APIRouter, Request, Response
 from cop.api import examples_coverage
 from cop.api.requests import check_query, read_json
 from cop.api.shapes import GEOJSON, JSON
-from cop.auth import Accessed, Databased
+from cop.auth import Access, Accessed, database_of
 from cop.planning import answers
 from cop.planning.desk import Desk
-from cop.planning.question import parse_question
-from cop.planning.settling import settle
+from cop.planning.question import Question, parse_question
+from cop.planning.settling import Settled, settle_and_record
 from layers.errors import Invalid
 from layers.model import Scope
 from layers.planning.ground import MAX_AREA_CELLS
@@ -25,13 +26,13 @@ MAX_DRAWN_CELLS = 250_000
 
 
 @router.post("/coverage/analysis", openapi_extra=examples_coverage.BODY, responses=examples_coverage.ANSWER)
-async def post_analysis(request: Request, access: Accessed, database: Databased) -> Response:
+async def post_analysis(request: Request, access: Accessed) -> Response:
     """Where an area is covered less than, at least, and more than `at_least` times, by whom, and why not.
 
     `coverage` features cover their polygon; `units` and `assets` the disk of `reach_m` that they or their layer
     state, or what `reach` asks for. Everything is read at one moment, and the answer says as of which revision of
-    each layer. As JSON: km² and compacted H3 cells; as GeoJSON (`Accept: application/geo+json` or `?f=geojson`):
-    polygons.
+    each layer; `{"run": …}` asks an earlier question again, as of its revisions. As JSON: km² and compacted H3
+    cells; as GeoJSON (`Accept: application/geo+json` or `?f=geojson`): polygons.
     """
     access.require(Scope.PLAN)
     check_query(request, "f")
@@ -40,13 +41,25 @@ async def post_analysis(request: Request, access: Accessed, database: Databased)
     question = parse_question(body)
     desk = desk_of(request)
     async with desk.turn():
-        async with database.snapshot() as connection:
-            most = MAX_DRAWN_CELLS if draws else MAX_AREA_CELLS
-            settled = await settle(connection, access, question, most_cells=most)
+        most = MAX_DRAWN_CELLS if draws else MAX_AREA_CELLS
+        settled = await settled_for(request, access, question, most_cells=most)
         answer = answers.as_geojson if draws else answers.as_json
         found = await desk.ask(settled.run, settled.case, answer, {"status": settled.status})
     return Response(
         found, media_type=GEOJSON if draws else JSON, headers={"Cache-Control": "private, no-cache"}
+    )
+
+
+async def settled_for(request: Request, access: Access, question: Question, *, most_cells: int) -> Settled:
+    """The question settled by the app's database, history and memory, and written down as a run if it is new."""
+    history = timedelta(days=request.app.state.settings.history_days)
+    return await settle_and_record(
+        database_of(request),
+        access,
+        question,
+        most_cells=most_cells,
+        history=history,
+        remembered=desk_of(request).case,
     )
 
 

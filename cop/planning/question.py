@@ -6,7 +6,7 @@ Every question has the same members; what a what-if, a placement or a timeline a
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -47,6 +47,8 @@ class Question:
     """None: now."""
     run: UUID | None = None
     """An earlier answer whose question, inputs and moment this one takes over."""
+    stated: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    """The members as they came, without those that only one endpoint has: what a run is written down by."""
 
 
 def parse_question(body: object, *, also: Iterable[str] = ()) -> Question:
@@ -68,7 +70,13 @@ def parse_question(body: object, *, also: Iterable[str] = ()) -> Question:
     )
     resolution = whole(members, "resolution", 9, 0, MAX_RESOLUTION, code="h3.resolution")
     return Question(
-        _area(members), _layers(members.get("layers")), resolution, rule, roads, time_of(members, "at")
+        _area(members),
+        _layers(members.get("layers")),
+        resolution,
+        rule,
+        roads,
+        time_of(members, "at"),
+        stated={name: value for name, value in members.items() if name in MEMBERS},
     )
 
 
@@ -171,7 +179,7 @@ def _names(members: dict[str, Any], name: str) -> frozenset[str] | None:
     if (
         type(value) is not list
         or not 1 <= len(value) <= MAX_NAMES
-        or not all(type(each) is str for each in value)
+        or not all(type(each) is str and "\0" not in each for each in value)
     ):
         detail = f"“{name}” is an array of 1 to {MAX_NAMES} names; leave it out for all."
         raise Invalid(detail, pointer=f"/{name}", code=f"coverage.{name}")

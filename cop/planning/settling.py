@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any, cast
 from uuid import UUID, uuid4
 
@@ -17,13 +18,17 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cop.auth import Access
 from cop.planning.question import AREAL, Question
+from cop.planning.recording import find_run, head_of, question_of, record_of
+from layers.database import Database, driver
 from layers.directory import fits
 from layers.errors import Invalid
 from layers.geometry import place
 from layers.model import Layer, Status
 from layers.planning.ground import ANALYSED, check_area
-from layers.planning.model import Case, Geometry
-from layers.planning.reading import read_sources
+from layers.planning.history import read_sources_at, read_sources_of
+from layers.planning.model import Along, Case, Geometry, Roads, Source
+from layers.planning.reading import read_roads, read_sources
+from layers.planning.runs import Run, record_run
 from layers.query import read_feature
 
 
@@ -35,24 +40,80 @@ class Settled:
     case: Case
     status: Status
     """An answer with anything of an exercise in it is one of an exercise."""
+    record: Run | None = None
+    """What is to be written down; nothing where an earlier run is asked again."""
+
+
+def forgotten(_: UUID) -> None:
+    """No case is remembered: all is read from the database."""
+
+
+async def settle_and_record(
+    database: Database,
+    access: Access,
+    question: Question,
+    *,
+    most_cells: int,
+    history: timedelta,
+    remembered: Callable[[UUID], Case | None] = forgotten,
+) -> Settled:
+    """`settle` in a snapshot of its own, with the new run written down when that is closed."""
+    async with database.snapshot() as connection:
+        settled = await settle(
+            connection, access, question, most_cells=most_cells, history=history, remembered=remembered
+        )
+    if settled.record is not None:
+        async with database.begin() as connection:
+            await record_run(connection, settled.record)
+    return settled
 
 
 async def settle(
-    connection: AsyncConnection, access: Access, question: Question, *, most_cells: int
+    connection: AsyncConnection,
+    access: Access,
+    question: Question,
+    *,
+    most_cells: int,
+    history: timedelta | None = None,
+    remembered: Callable[[UUID], Case | None] = forgotten,
 ) -> Settled:
     """The case of *question* for whoever asks; *connection* is a `Database.snapshot`.
 
+    What has been is read as far back as *history*; of what is to come, the features of now that are valid then. An
+    earlier run is its question again at its moment and as of its revisions, from those *remembered* or from the log,
+    with each layer judged by today's policy.
+
     Raises `NotFound` for a layer, a feature or a run that the viewer does not see, `Invalid` for what cannot be counted
-    together, `TooLarge` for an area of more than *most_cells* or too many features, `InvalidGeometry`.
+    together or lies too far back, `TooLarge` for an area of more than *most_cells* or too many features,
+    `InvalidGeometry`, and `LogTruncated` for a run that the log no longer reaches back to.
     """
+    run = None if question.run is None else await find_run(connection, access, question.run)
+    if run is not None:
+        question = question_of(run)
     layers, status = choose_layers(access, question)
-    at = question.at or datetime.now(UTC)
-    area = await _area(connection, access, question)
+    area = await _area(connection, access, question, placed_before=run is not None)
     check_area(area, question.resolution, limit=most_cells)
+    if run is not None and (known := remembered(run.id)) is not None:
+        return Settled(run.id, known, run.status)
+    now = await _moment(connection)
+    asked_at = now if run is None else run.asked_at
+    at = question.at or asked_at
+    if history is not None and at < now - history:
+        detail = f"What was before {history.days} days ago is no longer known."
+        raise Invalid(detail, pointer="/at" if run is None else "/run", code="coverage.at")
     named = [(layer, access.directory.agencies[layer.agency].slug) for layer in layers]
-    sources = await read_sources(connection, named, area, question.resolution)
-    case = Case(area, question.resolution, question.rule, sources, at, unshared(access))
-    return Settled(uuid4(), case, status)
+    sources, notes = await _sources(connection, named, area, question.resolution, (at, asked_at), run)
+    roads = await _roads(connection, access, question, area, status)
+    if roads is not None:
+        notes += _of_roads(roads, at, asked_at, run)
+    hidden = unshared(access) if run is None else run.inputs.unshared
+    case = Case(
+        area, question.resolution, question.rule, sources, at, hidden, roads=roads, notes=tuple(notes)
+    )
+    if run is not None:
+        return Settled(run.id, case, run.status)
+    id = uuid4()
+    return Settled(id, case, status, record_of(access, id, question, case, status, asked_at))
 
 
 def choose_layers(access: Access, question: Question) -> tuple[list[Layer], Status]:
@@ -101,9 +162,70 @@ def areal(geometry: str | None, pointer: str = "/area/id") -> Geometry:
     return cast("Geometry", found)
 
 
-async def _area(connection: AsyncConnection, access: Access, question: Question) -> Geometry:
+async def _moment(connection: AsyncConnection) -> datetime:
+    """When the snapshot was begun, by the clock that says when features were received and expire."""
+    moment: datetime = await (await driver(connection)).fetchval("SELECT now()")
+    return moment
+
+
+async def _sources(
+    connection: AsyncConnection,
+    layers: list[tuple[Layer, str]],
+    area: Geometry,
+    resolution: int,
+    moments: tuple[datetime, datetime],
+    run: Run | None,
+) -> tuple[tuple[Source, ...], list[str]]:
+    """What was known at the first of *moments*; no more than at the second, when it was asked."""
+    at, asked_at = moments
+    known_at = min(at, asked_at)
+    notes: list[str] = []
+    if run is not None:
+        heads = [head for _, head in run.inputs.heads]
+        sources, notes = await read_sources_of(connection, layers, heads, area, resolution, known_at)
+    elif at < asked_at:
+        sources, notes = await read_sources_at(connection, layers, area, resolution, at)
+    else:
+        sources = await read_sources(connection, layers, area, resolution)
+    if at > asked_at:
+        sources = tuple(replace(source, as_of=asked_at) for source in sources)
+        notes.append(
+            f"Still to come: with the features of {asked_at:%Y-%m-%d %H:%M:%S} UTC that are valid then."
+        )
+    return sources, notes
+
+
+def _of_roads(roads: Roads, at: datetime, asked_at: datetime, run: Run | None) -> list[str]:
+    """What to say of streets, which are read as they are now."""
+    if run is not None and run.inputs.roads != head_of(roads):
+        return [f"The streets of {roads.layer} have changed since this was asked; they are those of now."]
+    return [f"The streets of {roads.layer} are those of now."] if at < asked_at else []
+
+
+async def _area(
+    connection: AsyncConnection, access: Access, question: Question, *, placed_before: bool
+) -> Geometry:
     assert question.area is not None, "a run has been looked up before"
+    if placed_before:
+        return question.area
     if "layer" in question.area:
         seen = access.layer(question.area["layer"])
         return areal((await read_feature(connection, seen.id, question.area["id"])).geometry)
     return await asyncio.to_thread(placed, question.area)
+
+
+async def _roads(
+    connection: AsyncConnection, access: Access, question: Question, area: Geometry, status: Status
+) -> Roads | None:
+    """The streets that the question names, if it names any; of a layer that an answer of *status* may rest on."""
+    reach = question.rule.reach
+    if question.roads is None or not isinstance(reach, Along):
+        return None
+    layer = access.layer(question.roads)
+    if layer.kind != "roads":
+        detail = f"{layer.name} holds {layer.kind}; streets are in a layer of kind roads."
+        raise Invalid(detail, pointer="/reach/roads", code="coverage.roads")
+    if not fits(status, layer.status, layer.kind):
+        detail = f"Streets of status {layer.status} are none for an answer of status {status}."
+        raise Invalid(detail, pointer="/reach/roads", code="coverage.mixed_status")
+    return await read_roads(connection, layer, area, reach.minutes)

@@ -1,0 +1,65 @@
+"""Between questions and the runs that are written down of them: what is written, and the question that a run was."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from cop.auth import Access
+from cop.planning.question import Question, parse_question
+from layers.errors import NotFound
+from layers.log import Head
+from layers.model import JsonObject, LayerName, Status
+from layers.planning.model import Case, Roads
+from layers.planning.runs import Inputs, Run, read_run
+
+
+async def find_run(connection: AsyncConnection, access: Access, id: UUID) -> Run:
+    """The viewer's agency's run, if everything that it rests on is still to be seen; else `NotFound`."""
+    if access.viewer.agency is None:
+        raise NotFound("run", str(id))
+    run = await read_run(connection, access.viewer.agency, id)
+    for layer in layers_of(run.inputs):
+        access.layer(layer)
+    return run
+
+
+def layers_of(inputs: Inputs) -> list[LayerName]:
+    """All layers that an answer rests on: those counted, the streets', and the one the area was copied from."""
+    others = [named[0] for named in (inputs.roads, inputs.area) if named is not None]
+    return [*(layer for layer, _ in inputs.heads), *others]
+
+
+def question_of(run: Run) -> Question:
+    """The question that *run* was, about the very layers that it read; there may have been none."""
+    stated = {name: value for name, value in run.question.items() if name != "layers"}
+    return replace(parse_question(stated), layers=tuple(layer for layer, _ in run.inputs.heads))
+
+
+def record_of(
+    access: Access, id: UUID, question: Question, case: Case, status: Status, asked_at: datetime
+) -> Run | None:
+    """What is to be written down of *question*, which was read at *asked_at* as *case*; nothing for the public."""
+    agency = access.viewer.agency
+    if agency is None:
+        return None
+    layers = [source.layer for source in case.sources]
+    settled: JsonObject = {**question.stated, "area": case.area, "at": case.at.isoformat()}
+    if layers:
+        settled["layers"] = layers
+    copied = question.area if question.area is not None and "layer" in question.area else None
+    inputs = Inputs(
+        tuple((source.layer, Head(source.epoch, source.revision)) for source in case.sources),
+        None if case.roads is None else head_of(case.roads),
+        None if copied is None else (LayerName(copied["layer"]), copied["id"]),
+        case.unshared,
+    )
+    return Run(id, agency, access.viewer.name, asked_at, case.at, status, settled, inputs)
+
+
+def head_of(roads: Roads) -> tuple[LayerName, Head]:
+    """The streets' layer, and as of which revision they were read."""
+    return roads.layer, Head(roads.epoch, roads.revision)
