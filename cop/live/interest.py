@@ -36,7 +36,7 @@ EARTH_KM = 6371.0072
 KM_PER_DEGREE = pi * EARTH_KM / 180.0
 
 EDGE_KM = [h3.average_hexagon_edge_length(resolution, "km") for resolution in range(NEAREST + 1)]
-FINEST_KM2 = h3.average_hexagon_area(FINEST, "km^2")
+FINEST_KM2: float = h3.average_hexagon_area(FINEST, "km^2")
 AREA_KM2 = [h3.average_hexagon_area(resolution, "km^2") for resolution in range(NEAREST + 1)]
 
 # In a cell's number, bits 52 to 55 are its resolution; its digits follow, three bits each, all set where it has none.
