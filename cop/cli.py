@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from cop.api.requests import parse_bbox
 from cop.bench.command import app as bench_app
 from cop.feeds_table import feeds
+from cop.gaps.command import gaps
 from cop.push import push
 from cop.server import Result, check_port, database_at, in_transaction, run_server
 from cop.settings import Settings
@@ -48,6 +49,7 @@ for name, sub in (
 app.command("push")(push)
 app.command("watch")(watch)
 app.command("feeds")(feeds)
+app.command("gaps")(gaps)
 
 LayerArgument = Annotated[str, typer.Argument(metavar="AGENCY.SLUG", help="The layer's name.")]
 AgencyOption = Annotated[str, typer.Option("--agency", help="The agency's slug.")]

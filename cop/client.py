@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace as replaced
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -19,11 +19,10 @@ from uuid import UUID, uuid4
 import httpx
 import orjson
 
+from cop.client_planning import Planning
 from layers.model import BBox, JsonObject, LayerName, Receipt, Rejection
 
 if TYPE_CHECKING:
-    from geopandas import GeoDataFrame
-
     from cop.watch import Watch
 
 MAX_FEATURES = 1_000
@@ -66,7 +65,7 @@ class ProblemError(Exception):
         self.receipt = receipt
 
 
-class Client:
+class Client(Planning):
     """One agency's connection to the service at *url*, with its *key*; use it as a context manager.
 
     Calls block, and one client must not be shared between threads. What failed for want of a connection, or
@@ -201,39 +200,6 @@ class Client:
         """Where a feature has been: a Feature whose line runs from oldest to newest, with `times`."""
         path = f"/collections/{_part(layer)}/items/{_part(feature_id)}/track"
         return self._json("GET", path, params={"limit": str(limit)} if limit else None)
-
-    def gaps(
-        self,
-        area: JsonObject,
-        layers: Sequence[str] | None = None,
-        *,
-        at_least: int = 1,
-        resolution: int = 9,
-        where: Mapping[str, Sequence[Any]] | None = None,
-        roles: Collection[str] = ("gap",),
-    ) -> GeoDataFrame:
-        """Where fewer than *at_least* features of *layers* reach within *area*: a row for each separate gap.
-
-        *area* is a GeoJSON geometry or `{"layer": …, "id": …}`. The rows are polygons in WGS 84 with `role`
-        and `km2`; *roles* may also ask for `overlap` and `covered`. The rest of the answer (totals, cells,
-        notes, what each agency alone covers) lies in `frame.attrs`.
-        """
-        from geopandas import GeoDataFrame  # heavy, and a feed never needs it
-
-        question: JsonObject = {"area": area, "at_least": at_least, "resolution": resolution}
-        if layers is not None:
-            question["layers"] = list(layers)
-        if where is not None:
-            question["where"] = {name: list(values) for name, values in where.items()}
-        answer = self._json("POST", "/coverage/analysis", json=question, params={"f": "geojson"})
-        found = [piece for piece in answer.pop("features") if piece["properties"]["role"] in roles]
-        frame = (
-            GeoDataFrame.from_features(found, crs="OGC:CRS84")
-            if found
-            else GeoDataFrame({"role": [], "km2": []}, geometry=[], crs="OGC:CRS84")
-        )
-        frame.attrs.update(answer)
-        return frame
 
     def watch(
         self,
@@ -395,7 +361,10 @@ class Client:
         params: dict[str, str] | None = None,
     ) -> httpx.Response:
         """Send, again and again while it makes sense; return a 2xx answer or raise `ProblemError`."""
-        repeatable = method != "POST" or "Idempotency-Key" in (headers or {}) or path == "/coverage/analysis"
+        asked = {} if headers is None else headers
+        # A question may be asked twice; what is begun, a push or a job, only with a key that tells the two apart.
+        question = path.startswith("/coverage/") and "Prefer" not in asked
+        repeatable = method != "POST" or "Idempotency-Key" in asked or question
         deadline = time.monotonic() + self.patience_s
         attempt = 0
         while True:
