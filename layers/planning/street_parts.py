@@ -80,7 +80,9 @@ class Pieces:
     nodes_deg: Floats
     """Of each junction, latitude first."""
     main: Mask
-    """Whether it is of the largest part of the streets within which one gets from anywhere to anywhere."""
+    """Whether it is of a large part of the streets within which one gets from anywhere to anywhere: one that is at
+    least a tenth as long as the longest.
+    """
     chain_m: Floats
     chain_deg: Floats
     """Where the vertices of all streets are on one chain, metres, and their degrees, latitude first."""
@@ -130,8 +132,8 @@ def _main(arcs: Sequence[Arcs], ends: Integers, length_m: Floats, junctions: int
         return np.empty(0, np.bool_)
     part = connected_components(graph_of(arcs, junctions), connection="strong")[1][ends]
     inside = part[:, 0] == part[:, 1]
-    longest = np.bincount(part[inside, 0], length_m[inside], 1).argmax()
-    mains: Mask = inside & (part[:, 0] == longest)
+    long_m = np.bincount(part[inside, 0], length_m[inside], part.max() + 1)
+    mains: Mask = inside & (long_m >= max(long_m.max() / 10, 1e-9))[part[:, 0]]
     return mains
 
 

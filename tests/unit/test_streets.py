@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -238,6 +239,19 @@ def test_who_stands_beside_a_drive_that_leads_nowhere_walks_to_the_streets() -> 
     drive = [at(1_000, 60), at(1_040, 60)]
     streets = Streets.build(lines(EAST, drive))
     assert seconds(streets, at(1_010, 60), EAST[1]) == pytest.approx(60 / 5 * 3.6 + 199, abs=1)
+
+
+def test_the_streets_of_two_islands_are_both_driven() -> None:
+    island = [at(20_000, 0), at(22_000, 0)]
+    streets = Streets.build(lines(EAST, island, island[::-1]))
+    assert seconds(streets, island[0], island[1]) == pytest.approx(200, rel=1e-4)
+    assert streets.pieces.main.all()
+
+
+def test_a_graph_may_be_handed_to_another_process() -> None:
+    streets = Streets.build(lines(EAST))
+    (there,) = pickle.loads(pickle.dumps(streets)).reach([EAST[0]], 2)
+    assert there == streets.reach([EAST[0]], 2)[0]
 
 
 # What the questions have to do with each other.
