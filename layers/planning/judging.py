@@ -44,9 +44,10 @@ def counts_during(
     if not _is_meant(properties, source.agency, rule) or not meets(properties, asked):
         return None
     begin, end = (moment(properties.get(name)) for name in ("valid_from", "valid_to"))
-    if source.kind == "units" and not rule.stale_counts:
-        # At the very moment it is not stale yet, and no moment lies between two microseconds.
-        stale_at = observed_at + timedelta(seconds=source.stale_after_s, microseconds=1)
+    # At the very moment it is not stale yet, and no moment lies between two microseconds.
+    stale_at = observed_at + timedelta(seconds=source.stale_after_s, microseconds=1)
+    grows_stale = source.kind == "units" and (source.as_of is None or stale_at <= source.as_of)
+    if grows_stale and not rule.stale_counts:
         end = stale_at if end is None else min(end, stale_at)
     return begin, end
 

@@ -17,7 +17,6 @@ from scipy.spatial import KDTree
 from layers.errors import Invalid
 from layers.hexes import Field, fills, union
 from layers.hexes import ranges as rg
-from layers.hexes.field import Mask
 from layers.hexes.ranges import Ranges
 from layers.hexes.sphere import EARTH_RADIUS_M, angle, centers_deg, mean_spacing, on_sphere
 from layers.planning.ground import hexes_errors
@@ -69,7 +68,7 @@ def timeline_of_positions(
     times, places = np.asarray(times_us, np.int64), np.asarray(lng_lat, np.float64).reshape(-1, 2)
     if not len(unit) == len(times) == len(places):
         raise Invalid("Each position has one id, one time and one place.", code="timeline.positions")
-    kept: Mask = np.isfinite(places).all(axis=1) & (abs(places) <= (180, 90)).all(axis=1) & places.any(axis=1)
+    kept = np.all(np.isfinite(places) & (abs(places) <= (180, 90)), axis=1) & np.any(places, axis=1)
     order = np.flatnonzero(kept)[np.lexsort((times[kept], unit[kept]))]
     unit, times, places = unit[order], times[order], places[order]
     asked = Window.of(*(window or _whole_steps(times, step)), step)

@@ -48,7 +48,7 @@ class History:
     """What one layer brings to a timeline, as it was read."""
 
     source: Source
-    """The layer as of now, without rows."""
+    """The layer without rows, as of the moment of the reading."""
     states: tuple[State, ...]
     """Those near the area during the window, by feature and time."""
     since: datetime | None
@@ -118,6 +118,7 @@ async def read_histories(
     is the caller's to have settled.
     """
     raw = await driver(connection)
+    now: datetime = await raw.fetchval("SELECT now()")
     begin, end = moment_of(window.begin_us), moment_of(window.end_us)
     histories: list[History] = []
     left, left_bytes = MAX_STATES, MAX_STATE_BYTES
@@ -134,16 +135,23 @@ async def read_histories(
             )
             raise TooLarge(detail, code="timeline.too_many_states")
         states = tuple(_state_of(row) for row in found)
-        first = await raw.fetchrow(FIRST, layer.id)
-        since = first["received_at"] if first is not None and first["revision"] > 1 else None
         head = await raw.fetchrow(HEAD, layer.id)
-        histories.append(History(source_of(layer, agency, (), head), states, since))
+        source = replace(source_of(layer, agency, (), head), as_of=now)
+        histories.append(History(source, states, await _told_since(raw, layer, head["revision"], now)))
     return tuple(histories)
 
 
 def _state_of(row: asyncpg.Record) -> State:
     fields = len(Row._fields)
     return State(Row(FeatureId(row["id"]), *row[1:fields]), row["received_at"], row["ends_at"])
+
+
+async def _told_since(raw: asyncpg.Connection, layer: Layer, revision: int, now: datetime) -> datetime | None:
+    first = await raw.fetchrow(FIRST, layer.id)
+    if first is None:
+        return now if revision else None
+    received_at: datetime = first["received_at"]
+    return received_at if first["revision"] > 1 else None
 
 
 def _heard_since(layer: Layer, begin: datetime, rule: Rule) -> datetime:

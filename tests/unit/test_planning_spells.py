@@ -71,7 +71,8 @@ def histories(draw: st.DrawFn) -> tuple[History, ...]:
                     )
                     last = None if draw(st.booleans()) and end == ends[-1] else AT + end * SECOND
                     states.append(State(known, AT + begin * SECOND, last))
-        rules = {"stale_after_s": 30, "reach_m": draw(st.sampled_from([None, 800.0]))}
+        rules: dict[str, Any] = {"stale_after_s": 30, "reach_m": draw(st.sampled_from([None, 800.0]))}
+        rules["as_of"] = draw(st.one_of(st.none(), seconds()))
         found.append(History(source(kind, layer=layer, **rules), tuple(states), None))
     return tuple(found)
 
@@ -106,11 +107,17 @@ def test_minutes_are_those_of_analysing_every_second(known: tuple[History, ...],
     assert (abs(found.exact.uncovered_us / 1e6 - uncovered) < 1e-3).all()
 
 
-@given(stated(), st.sampled_from(["units", "assets"]), st.sampled_from(RULES), st.data())
+@given(
+    stated(),
+    st.sampled_from(["units", "assets"]),
+    st.sampled_from(RULES),
+    st.one_of(st.none(), seconds()),
+    st.data(),
+)
 def test_what_counts_during_a_time_counts_at_each_moment_of_it(
-    properties: dict[str, Any], kind: str, rule: Rule, data: st.DataObject
+    properties: dict[str, Any], kind: str, rule: Rule, as_of: datetime | None, data: st.DataObject
 ) -> None:
-    layer = source(kind, layer="ems.x", stale_after_s=30)
+    layer = source(kind, layer="ems.x", stale_after_s=30, as_of=as_of)
     during = counts_during(properties, AT, layer, rule)
     edges = [each for each in during or () if each is not None]
     near = [edge + step * timedelta(microseconds=1) for edge in edges for step in (-1, 0, 1)]
