@@ -131,7 +131,7 @@ def load(case: Case) -> tuple[Coverage, tuple[Input, ...]]:
     with hexes_errors():
         field = Field(area_of(case))
         boxes = boxes_near(case.area, 0.0, case.resolution)
-        streets = None if case.roads is None else streets_of(case.roads, max(case.resolution, RESOLUTION))
+        streets = streets_for(case)
         for source in case.sources:
             own, meant = covers_of(source, field, boxes, case.rule, case.at, streets)
             covering = sum(cover.counts and len(cover.spans) > 0 for cover in own)
@@ -151,6 +151,11 @@ def load(case: Case) -> tuple[Coverage, tuple[Input, ...]]:
         held = len(roads.rows)
         inputs.append(Input(roads.layer, roads.epoch, roads.revision, held, held, 0, held))
     return Coverage.of(field, covers, case.rule.at_least), tuple(inputs)
+
+
+def streets_for(case: Case) -> Streets | None:
+    """The streets along which *case* counts minutes, if it does."""
+    return None if case.roads is None else streets_of(case.roads, max(case.resolution, RESOLUTION))
 
 
 @lru_cache(maxsize=2)
