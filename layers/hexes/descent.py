@@ -6,28 +6,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-from h3.api import numpy_int as h3
 from numpy.typing import NDArray
 
 from layers.hexes import ranges as rg
 from layers.hexes.borders import TIE, Border, Pieces
+from layers.hexes.crossings import Crossings
 from layers.hexes.faces import CHILDREN, Complex, lattice, on_one_face, rotor
 from layers.hexes.polygons import Ring
-from layers.hexes.ranks import Ranks, exists, pentagons, rank_count, to_ranks
-from layers.hexes.sphere import angle, centers_deg, descent, hull, mean_spacing, narrowest_spacing, on_sphere
+from layers.hexes.ranks import Ranks, exists, pentagons, rank_count
+from layers.hexes.sphere import angle, centers_deg, descent, hull, mean_spacing, on_sphere
+from layers.hexes.starts import cells_about, start_levels
 
 Indices = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
-# Corners of rings handled at once, so that what is computed for their cells stays in the cache.
+# Corners of rings handled at once, so that what is computed for their cells stays in the cache. Those are at most 5,334
+# rings, so that their ranks stay below 2^63 side by side (5,334 · 122 · 7^15).
 _CORNERS = 16_000
 # Pieces of edges bulge by no more than this much of the spacing of the cells asked for.
 _BULGE = 1e-3
 # Radians (6 mm) that a centre may lie beyond a ring's circle: more than rounding, as corners lie on the rim.
 _BESIDE = 1e-9
-# The cells up to two away hold every centre within one narrowest spacing: those three away are 2.6 spacings off, and
-# a centre lies within 0.61 of its ancestor's, a point within 0.58 of its cell's.
-_RINGS = 2
 
 
 def cells_inside(rings: Sequence[Ring], resolution: int) -> tuple[list[rg.Ranges], Mask]:
@@ -154,7 +153,7 @@ class _Descent:
     def run(self) -> list[rg.Ranges]:
         """The ranges of each ring."""
         middle, radius = self._circles()
-        start = _start_levels(radius, self.resolution)
+        start = start_levels(radius, self.resolution)
         loose, open_ = _NO_CELLS, _NO_OPEN
         for level in range(int(start.min(initial=self.resolution)), self.resolution + 1):
             open_ = self._refined(open_, level)
@@ -176,14 +175,8 @@ class _Descent:
         self, rings: Indices, middle: NDArray[np.float64], radius: NDArray[np.float64], level: int
     ) -> _Cells:
         """The cells of *level* that may have descendants in *rings*, whose circles are given."""
-        near = [
-            h3.grid_disk(h3.latlng_to_cell(lat, lng, level), _RINGS) if level else h3.get_res0_cells()
-            for lat, lng in middle.tolist()
-        ]
-        if not near:
-            return _NO_CELLS
-        circle = np.repeat(np.arange(len(rings)), [len(cells) for cells in near])
-        rank, centers, back = _different(to_ranks(np.concatenate(near), level), level)
+        circle, ranks = cells_about(middle, level)
+        rank, centers, back = _different(ranks, level)
         away = angle(on_sphere(centers)[back], on_sphere(middle)[circle])
         close = away <= radius[circle] + hull(level, self.resolution) + _BESIDE
         ring = rings[circle[close]]
@@ -229,22 +222,16 @@ class _Descent:
         if not len(cells.ring):
             return cells
         start, end, slack = cells.start * rotor(level), cells.end * rotor(level), cells.slack * np.sqrt(7)
-        view = _View.of(start, end)
-        offsets = view.offsets()
-        crossed = view.straddled() & ((view.offset >= 0) != (offsets >= 0))
-        away = np.abs(offsets, out=offsets)
+        seen = Crossings.of(start, end)
         inside = np.repeat(cells.inside, 7)
-        inside ^= np.bincount(cells.child(*np.nonzero(crossed)), minlength=len(inside)) % 2 == 1
-        doubtful = np.flatnonzero(abs(view.offset) <= slack)
-        unsure = np.union1d(
-            cells.child(*np.nonzero(away <= slack)), cells.child(np.arange(7)[:, None], doubtful).ravel()
-        )
+        inside ^= np.bincount(cells.child(*np.nonzero(seen.crossed())), minlength=len(inside)) % 2 == 1
+        unsure = np.unique(cells.child(*np.nonzero(_in_doubt(seen, slack))))
         ring, rank = np.repeat(cells.ring, 7), (cells.rank[:, None] * 7 + np.arange(7)).ravel()
         inside[unsure] = self._asked(ring[unsure], centers_deg(rank[unsure], level))
         if level == self.resolution:
             self._emit(ring[inside], rank[inside], level)
             return _NO_OPEN
-        digit, pair = np.nonzero(view.within(away, descent(self.resolution - level) + slack))
+        digit, pair = np.nonzero(seen.near(descent(self.resolution - level) + slack))
         child = cells.child(digit, pair)
         busy = np.zeros(len(inside), bool)
         busy[child] = True
@@ -269,64 +256,13 @@ class _Descent:
             self.found.append((ring[first], np.column_stack((rank[first], rank[last] + 1)) * size))
 
 
-def _start_levels(radius: NDArray[np.float64], resolution: int) -> Indices:
-    """For each radius the finest level at which `_RINGS` round the middle are sure to hold all that it reaches."""
-    spacings = np.array([narrowest_spacing(level) for level in range(resolution + 1)])
-    levels: Indices = np.maximum((spacings[:, None] >= radius).sum(axis=0) - 1, 0)
-    return levels
+def _in_doubt(seen: Crossings, slack: NDArray[np.float64]) -> Mask:
+    """Where the side of the child, or that of its parent, is too close to the piece's line to tell, (7, n)."""
+    doubt: Mask = (abs(seen.offsets) <= slack) | (abs(seen.offset) <= slack)
+    return doubt
 
 
 def _different(rank: Ranks, level: int) -> tuple[Ranks, NDArray[np.float64], Indices]:
     """The different ones of *rank*, their centres in degrees, and where each of *rank* is among them."""
     different, back = np.unique(rank, return_inverse=True)
     return different, centers_deg(different, level), back
-
-
-@dataclass(frozen=True, eq=False)
-class _View:
-    """Pieces of edges seen from the centres of their cells: `offset` is how far left of the piece's line the centre
-    lies, (n,); the children's places are `CHILDREN`.
-    """
-
-    start: tuple[NDArray[np.float64], NDArray[np.float64]]
-    end: tuple[NDArray[np.float64], NDArray[np.float64]]
-    along: tuple[NDArray[np.float64], NDArray[np.float64]]
-    offset: NDArray[np.float64]
-    half: NDArray[np.float64]
-
-    @classmethod
-    def of(cls, start: Complex, end: Complex) -> _View:
-        (start_x, start_y), (end_x, end_y) = _parts(start), _parts(end)
-        length = np.hypot(end_x - start_x, end_y - start_y)
-        safe = np.where(length > 0, length, 1.0)
-        along_x, along_y = np.where(length > 0, (end_x - start_x) / safe, 1.0), (end_y - start_y) / safe
-        offset = along_y * start_x - along_x * start_y
-        return cls((start_x, start_y), (end_x, end_y), (along_x, along_y), offset, length / 2)
-
-    def straddled(self) -> Mask:
-        """Where the ends of the piece lie on different sides of the line to the child, (7, n).
-
-        Ends that pieces share are computed alike, so a line that meets one crosses both pieces or none, or one of
-        them if they lie on different sides.
-        """
-        sides = [CHILDREN.real[:, None] * y >= CHILDREN.imag[:, None] * x for x, y in (self.start, self.end)]
-        straddled: Mask = sides[0] != sides[1]
-        return straddled
-
-    def offsets(self) -> NDArray[np.float64]:
-        """How far left of the piece's line each child lies, (7, n)."""
-        x, y = self.along
-        offsets: NDArray[np.float64] = self.offset + (CHILDREN.imag[:, None] * x - CHILDREN.real[:, None] * y)
-        return offsets
-
-    def within(self, away: NDArray[np.float64], reach: NDArray[np.float64]) -> Mask:
-        """Where the child, *away* from the piece's line, is within *reach* of the piece or not much more, (7, n)."""
-        x, y = self.along
-        past = -(x * self.start[0] + y * self.start[1]) - self.half
-        beside = (CHILDREN.real[:, None] * x + CHILDREN.imag[:, None] * y) + past
-        near: Mask = (away <= reach) & (abs(beside) <= self.half + reach)
-        return near
-
-
-def _parts(places: Complex) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    return np.ascontiguousarray(places.real), np.ascontiguousarray(places.imag)

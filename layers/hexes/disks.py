@@ -10,10 +10,9 @@ from layers.hexes import ranges as rg
 from layers.hexes.errors import HexesError
 from layers.hexes.ranks import Ranks, check_resolution, exists, pentagons, rank_count, to_ranks
 from layers.hexes.sets import Hexes
-from layers.hexes.sphere import EARTH_RADIUS_M, angle, centers_deg, hull, narrowest_spacing, on_sphere
+from layers.hexes.sphere import EARTH_RADIUS_M, angle, centers_deg, hull, on_sphere
+from layers.hexes.starts import cells_about, start_levels
 
-# Cells this near to the cell of the point hold every centre within one narrowest spacing of the point.
-_RINGS = 3
 # Points at once: bounds the memory, and the ranks of all side by side stay below 2^63 (10,000 · 122 · 7^15).
 _BATCH = 10_000
 
@@ -44,13 +43,14 @@ def disks(points: ArrayLike, radii_m: ArrayLike, resolution: int) -> list[Hexes]
 
 def _disks(lng_lat: NDArray[np.float64], reach: NDArray[np.float64], resolution: int) -> list[Hexes]:
     middle = on_sphere(lng_lat[:, ::-1])
-    start = _start_levels(reach, resolution)
+    start = start_levels(reach, resolution)
     own = [np.empty(0, np.int64)]
     found = [np.empty((0, 2), np.int64)]
     owner, ranks = own[0], own[0]
     for level in range(int(start.min(initial=resolution)), resolution + 1):
-        seed_owner, seeds = _seeds(lng_lat, np.flatnonzero(start == level), level)
-        owner, ranks = np.concatenate((owner, seed_owner)), np.concatenate((ranks, seeds))
+        starting = np.flatnonzero(start == level)
+        numbers, seeds = cells_about(lng_lat[starting, ::-1], level)
+        owner, ranks = np.concatenate((owner, starting[numbers])), np.concatenate((ranks, seeds))
         away = angle(_centers(ranks, level), middle[owner])
         slack = hull(level, resolution)
         inside = away <= reach[owner] - slack
@@ -80,27 +80,6 @@ def _checked(
     if not (np.isfinite(reach).all() and (reach >= 0).all()) or len(reach) != len(lng_lat):
         raise HexesError("A disk has a radius of 0 m or more.", code="h3.disk")
     return lng_lat, reach
-
-
-def _start_levels(reach: NDArray[np.float64], resolution: int) -> NDArray[np.int64]:
-    """For each radius the finest level at which the rings round the point are sure to hold the whole disk."""
-    spacings = np.array([narrowest_spacing(level) for level in range(resolution + 1)])
-    levels: NDArray[np.int64] = np.maximum((spacings[:, None] >= reach).sum(axis=0) - 1, 0)
-    return levels
-
-
-def _seeds(
-    lng_lat: NDArray[np.float64], wanted: NDArray[np.int64], level: int
-) -> tuple[NDArray[np.int64], Ranks]:
-    """Owners and ranks of the cells to start from at *level*: the rings round each point, or all base cells."""
-    near = []
-    for lng, lat in lng_lat[wanted].tolist():
-        near.append(
-            h3.grid_disk(h3.latlng_to_cell(lat, lng, level), _RINGS) if level else h3.get_res0_cells()
-        )
-    if not near:
-        return np.empty(0, np.int64), np.empty(0, np.int64)
-    return np.repeat(wanted, [len(cells) for cells in near]), to_ranks(np.concatenate(near), level)
 
 
 def _centers(ranks: Ranks, level: int) -> NDArray[np.float64]:
