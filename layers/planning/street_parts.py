@@ -124,7 +124,8 @@ class Pieces:
 
 
 def _along(ends: Integers, seconds: Floats, oneway: Mask) -> list[Arcs]:
-    return [Arcs(*ends.T, seconds), Arcs(*ends[~oneway, ::-1].T, seconds[~oneway])]
+    back = ends[~oneway]
+    return [Arcs(ends[:, 0], ends[:, 1], seconds), Arcs(back[:, 1], back[:, 0], seconds[~oneway])]
 
 
 def _main(arcs: Sequence[Arcs], ends: Integers, length_m: Floats, junctions: int) -> Mask:
