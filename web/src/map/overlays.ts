@@ -246,7 +246,7 @@ function line(
   };
 }
 
-/** A street of a layer: as thin as the zoom allows, for the basemap has drawn it already and there are thousands. */
+/** A street of a layer: thin, and from afar faint, for the basemap has drawn it already and a city has thousands. */
 function road(
   id: string,
   of: { source: string; "source-layer"?: string; filter?: FilterSpecification },
@@ -259,7 +259,7 @@ function road(
     layout: { "line-cap": "round", "line-join": "round" },
     paint: {
       "line-color": color,
-      "line-opacity": 0.5,
+      "line-opacity": ["interpolate", ["linear"], ["zoom"], 10, 0.1, 13.5, 0.5],
       "line-width": ["interpolate", ["linear"], ["zoom"], 10, 0.3, 13, 0.8, 17, 2.5],
     },
   } as LayerSpecification;
