@@ -1,0 +1,63 @@
+"""How an area is covered over a window of time, for planners: `POST /coverage/timeline`."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request, Response
+
+from cop.api import examples_timeline
+from cop.api.coverage import MAX_DRAWN_CELLS, desk_of
+from cop.api.requests import check_query, read_json
+from cop.api.shapes import GEOJSON, JSON
+from cop.auth import Accessed, Databased
+from cop.planning import timeline_answers as answers
+from cop.planning.timeline_question import MAX_TIMELINE_CELLS, parse_timeline, settle_timeline
+from layers.errors import Invalid
+from layers.model import Scope
+
+router = APIRouter(tags=["coverage"])
+
+CSV = "text/csv; charset=utf-8"
+TYPES = {"json": JSON, "csv": CSV, "geojson": GEOJSON}
+
+
+@router.post("/coverage/timeline", openapi_extra=examples_timeline.BODY, responses=examples_timeline.ANSWER)
+async def post_timeline(request: Request, access: Accessed, database: Databased) -> Response:
+    """How an area is covered at every step of a window, when it is worst, and how long each cell is uncovered.
+
+    What is past is told by the log: each feature counts as it stood, from when that was received until it changed,
+    left, expired or grew stale. What is to come rests on what stands now and on its shifts (`valid_from`,
+    `valid_to`). Minutes are exact, not those of the steps; with `minutes: false` only the steps are worked out. As
+    JSON, as CSV (`?f=csv`: `cell,minutes_uncovered`), or as GeoJSON (`?f=geojson`): the worst moment in polygons.
+    """
+    access.require(Scope.PLAN)
+    check_query(request, "f")
+    form = _form(request)
+    body, _ = await read_json(request)
+    asked = parse_timeline(body)
+    if form == "csv" and not asked.exact:
+        raise Invalid(
+            "A CSV is of minutes: leave “minutes” out.", pointer="/minutes", code="timeline.minutes"
+        )
+    most = MAX_DRAWN_CELLS if form == "geojson" else MAX_TIMELINE_CELLS
+    desk = desk_of(request)
+    async with desk.turn():
+        async with database.snapshot() as connection:
+            settled = await settle_timeline(connection, access, asked, most_cells=most)
+        read = settled.case, settled.histories, settled.window
+        if form == "csv":
+            found = await desk.run(answers.as_csv, *read)
+        else:
+            answer = answers.as_geojson if form == "geojson" else answers.as_json
+            found = await desk.run(answer, *read, asked.exact, {"status": settled.status})
+    return Response(found, media_type=TYPES[form], headers={"Cache-Control": "private, no-cache"})
+
+
+def _form(request: Request) -> str:
+    """What is asked for: by `?f=`, else by what `Accept` names."""
+    form = request.query_params.get("f")
+    if form is None:
+        accept = request.headers.get("accept", "")
+        return "geojson" if GEOJSON in accept else "csv" if "text/csv" in accept else "json"
+    if form not in TYPES:
+        raise Invalid("f is json, csv or geojson.", code="query.f")
+    return form

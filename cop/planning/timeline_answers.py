@@ -1,0 +1,207 @@
+"""The answers of a timeline as the wire has them; made in the process that works it out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+import orjson
+
+from cop.analysts import report
+from cop.planning import answers
+from cop.planning.answers import cells, km2
+from cop.planning.desk import Loaded
+from layers.hexes import Field, fill
+from layers.hexes.field import Mask
+from layers.planning.coverage import load
+from layers.planning.ground import edge_m, hexes_errors
+from layers.planning.model import Case, Roads, Source
+from layers.planning.spells import History, case_at, spells_of
+from layers.planning.timeline import (
+    Exact,
+    Stretch,
+    Timeline,
+    Window,
+    by_length,
+    micros,
+    moment_of,
+    timeline,
+)
+
+MINUTE_US = 60_000_000
+BUCKETS_MINUTES = (15, 60, 240, 720, 1_440, 10_080, 43_200)
+"""Cells are put together by how long they are uncovered: up to so many minutes, as far as the window is longer."""
+
+
+def as_json(
+    case: Case,
+    histories: Sequence[History],
+    window: Window,
+    exact: bool,
+    stated: dict[str, Any],
+) -> bytes:
+    """Every step, the worst and the best moment, and which cells are uncovered for how long.
+
+    *case* brings no features, only the question; its moment is that of the reading. *stated* are the members that the
+    request settled (`status`).
+    """
+    found = _worked_out(case, histories, window, exact)
+    steps = [
+        {
+            "at": _text(at),
+            "covered_km2": km2(covered),
+            "gap_km2": km2(found.area_km2 - covered),
+            "overlap_km2": km2(overlap),
+            "covered_share": _share(found, covered),
+            "covers": covers,
+        }
+        for at, covered, overlap, covers in zip(
+            window.steps.tolist(),
+            found.covered_km2.tolist(),
+            found.overlap_km2.tolist(),
+            found.covers.tolist(),
+            strict=True,
+        )
+    ]
+    worst = answers.totals(_at(case, histories, found.worst))
+    body = stated | _head(case, histories, found)
+    body |= {
+        "steps": steps,
+        "worst": _moment(found, found.worst) | {"gap": worst["gap"], "notes": worst["notes"]},
+        "best": _moment(found, found.best),
+        "mean_covered_share": _share(found, found.mean_km2),
+        "agencies": [
+            {
+                "agency": each.agency,
+                "features": each.features,
+                "hours_on_duty": round(each.us / MINUTE_US / 60, 3),
+            }
+            for each in found.duties
+        ],
+    }
+    if found.exact is not None:
+        body["uncovered"] = _uncovered(found, found.exact)
+    return orjson.dumps(body)
+
+
+def as_geojson(
+    case: Case,
+    histories: Sequence[History],
+    window: Window,
+    exact: bool,
+    stated: dict[str, Any],
+) -> bytes:
+    """The worst moment in polygons, as an analysis of that moment draws it."""
+    found = _worked_out(case, histories, window, exact)
+    pieces = answers.pieces_of(_at(case, histories, found.worst).coverage)
+    body = {"type": "FeatureCollection", "features": pieces} | stated | _head(case, histories, found)
+    return orjson.dumps(body | {"worst": _moment(found, found.worst)}, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def as_csv(case: Case, histories: Sequence[History], window: Window) -> bytes:
+    """A line for each cell of the area, `cell,minutes_uncovered`, in order of cells; exact, to a thousandth."""
+    found = _worked_out(case, histories, window, True)
+    assert found.exact is not None, "asked for"
+    minutes = np.round(found.exact.uncovered_us / MINUTE_US, 3).tolist()
+    lines = [f"{cell:x},{each:g}" for cell, each in zip(found.field.cells.tolist(), minutes, strict=True)]
+    return "\n".join(["cell,minutes_uncovered", *lines, ""]).encode()
+
+
+def _worked_out(case: Case, histories: Sequence[History], window: Window, exact: bool) -> Timeline:
+    with hexes_errors():
+        field = Field(fill(case.area, case.resolution))
+    spells = spells_of(histories, field, case, window)
+    return timeline(field, spells, window, case.rule.at_least, exact=exact, progress=report)
+
+
+def _at(case: Case, histories: Sequence[History], stretch: Stretch) -> Loaded:
+    """The analysis of the moment at which *stretch* begins. Its run is nobody's: it cannot be asked for again."""
+    then = case_at(case, histories, moment_of(stretch.begin_us))
+    return Loaded(UUID(int=0), then, *load(then))
+
+
+def _head(case: Case, histories: Sequence[History], found: Timeline) -> dict[str, Any]:
+    roads = [] if case.roads is None else [case.roads]
+    return {
+        "window": _window(found.window),
+        "read_at": _text(micros(case.at)),
+        "resolution": case.resolution,
+        "cell_error_m": round(edge_m(case.resolution)),
+        "at_least": case.rule.at_least,
+        "exact": found.exact is not None,
+        "inputs": [
+            *(_input(each.source) | {"states": len(each.states)} for each in histories),
+            *(_input(each) for each in roads),
+        ],
+        "notes": _notes(case, histories, found.window),
+        "area_km2": km2(found.area_km2),
+        "area_cells": found.field.size,
+    }
+
+
+def _input(each: Source | Roads) -> dict[str, Any]:
+    return {"layer": each.layer, "epoch": str(each.epoch), "revision": each.revision}
+
+
+def _notes(case: Case, histories: Sequence[History], window: Window) -> list[str]:
+    """What is to be read before the answer is believed."""
+    found = [
+        f"{each.source.layer}: the log begins at {_text(micros(each.since))}; of before only that is known which has "
+        "not changed since."
+        for each in histories
+        if each.since is not None and micros(each.since) > window.begin_us
+    ]
+    if micros(case.at) < window.end_us:
+        found.append(
+            f"From {case.at:%Y-%m-%d %H:%M:%S} UTC on still to come: with the features of then that are valid later."
+        )
+    return found
+
+
+def _moment(found: Timeline, stretch: Stretch) -> dict[str, Any]:
+    return {
+        "at": _text(stretch.begin_us),
+        "until": _text(stretch.end_us),
+        "covered_km2": km2(stretch.covered_km2),
+        "gap_km2": km2(found.area_km2 - stretch.covered_km2),
+        "covered_share": _share(found, stretch.covered_km2),
+    }
+
+
+def _uncovered(found: Timeline, exact: Exact) -> dict[str, Any]:
+    """Cells by how long they are uncovered: never, up to each bucket, and the whole window."""
+    length_us = found.window.length_us
+    whole = [minutes * MINUTE_US for minutes in BUCKETS_MINUTES if minutes * MINUTE_US < length_us - 1]
+    always, *some, never = by_length(exact.uncovered_us, [0, *whole, length_us - 1, length_us])
+    edges = [0, *whole, length_us]
+    return {
+        "always_covered": _cells(found, always),
+        "never_covered": _cells(found, never),
+        "in_between": [
+            {"over_minutes": low / MINUTE_US, "to_minutes": high / MINUTE_US} | _cells(found, mask)
+            for low, high, mask in zip(edges[:-1], edges[1:], some, strict=True)
+            if mask.any()
+        ],
+    }
+
+
+def _cells(found: Timeline, mask: Mask) -> dict[str, Any]:
+    return cells(found.field.hexes(mask)) | {"km2": km2(float(found.field.km2[mask].sum()))}
+
+
+def _share(found: Timeline, covered_km2: float) -> float | None:
+    return round(covered_km2 / found.area_km2, 6) if found.area_km2 else None
+
+
+def _window(window: Window) -> dict[str, Any]:
+    return {
+        "from": _text(window.begin_us),
+        "to": _text(window.end_us),
+        "step_minutes": window.step_us / MINUTE_US,
+    }
+
+
+def _text(us: int) -> str:
+    return moment_of(us).isoformat().replace("+00:00", "Z")

@@ -1,0 +1,222 @@
+"""The timeline over HTTP: who may not ask, what is refused, and each step as an analysis of that moment has it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import h3.api.basic_str as h3
+import httpx
+import pytest
+from sqlalchemy import text
+
+from layers.database import Database
+from tests.api.test_coverage import (
+    AREA,
+    MIDDLE,
+    add,
+    at,
+    cells_of,
+    clients,
+    feature,
+    filled,
+    reached,
+    settings,
+)
+from tests.unit.hexes_shapes import box
+
+__all__ = ["clients", "settings"]
+ASK = "/coverage/timeline"
+Clients = dict[str, httpx.AsyncClient]
+NEXT = (datetime.now(UTC) + timedelta(days=2)).replace(hour=6, minute=0, second=0, microsecond=0)
+HOUR = timedelta(hours=1)
+
+
+def z(moment: datetime) -> str:
+    return moment.isoformat().replace("+00:00", "Z")
+
+
+def window(begin: datetime, hours: float, step_minutes: float = 15) -> dict[str, Any]:
+    return {"from": z(begin), "to": z(begin + hours * HOUR), "step_minutes": step_minutes}
+
+
+async def ask(client: httpx.AsyncClient, **question: Any) -> dict[str, Any]:
+    answer = await client.post(ASK, json={"area": AREA, "window": window(NEXT, 8)} | question)
+    assert answer.status_code == 200, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+async def refusal(client: httpx.AsyncClient, **question: Any) -> tuple[int, str, str]:
+    answer = await client.post(ASK, json={"area": AREA} | question)
+    assert answer.headers["content-type"] == "application/problem+json"
+    body = answer.json()
+    return answer.status_code, body["code"], body.get("pointer", "")
+
+
+# Denials and bad input
+
+
+async def test_only_planners_may_ask(clients: Clients) -> None:
+    assert await refusal(clients["public"], window=window(NEXT, 8)) == (401, "unauthenticated", "")
+    assert await refusal(clients["viewer"], window=window(NEXT, 8)) == (403, "forbidden", "")
+
+
+async def test_a_hidden_layer_is_in_no_timeline(clients: Clients) -> None:
+    await add(clients["ems"], "ems.secret", "coverage", feature("a", AREA))
+    await clients["ems"].delete("/collections/ems.secret/shares/all")
+    named = await refusal(clients["cfd"], window=window(NEXT, 8), layers=["ems.secret"])
+    assert named == (404, "layer.not_found", "")
+    found = await ask(clients["cfd"])
+    assert (found["inputs"], found["worst"]["covered_km2"]) == ([], 0)
+
+
+async def test_bad_questions_have_one_clear_problem_each(clients: Clients) -> None:
+    good = window(NEXT, 8)
+    cases: list[tuple[dict[str, Any], tuple[int, str, str]]] = [
+        ({}, (422, "timeline.window", "")),
+        ({"window": 5}, (422, "timeline.window", "/window")),
+        ({"window": {"from": good["from"]}}, (422, "timeline.window", "/window/to")),
+        ({"window": good | {"from": "yesterday"}}, (422, "coverage.time", "/window/from")),
+        ({"window": good | {"until": 5}}, (422, "coverage.member", "/window/until")),
+        ({"window": good | {"to": good["from"]}}, (422, "timeline.order", "/window/to")),
+        ({"window": good | {"step_minutes": 0}}, (422, "timeline.step", "/window/step_minutes")),
+        ({"window": good | {"step_minutes": True}}, (422, "timeline.step", "/window/step_minutes")),
+        ({"window": window(NEXT, 8, 0.1)}, (413, "timeline.too_many_steps", "/window/step_minutes")),
+        ({"window": window(NEXT, 24 * 401, 60)}, (413, "timeline.too_long", "/window/to")),
+        ({"window": good, "at": good["from"]}, (422, "timeline.at", "/at")),
+        ({"window": good, "minutes": 1}, (422, "timeline.minutes", "/minutes")),
+        ({"window": good, "at_least": 0}, (422, "coverage.at_least", "/at_least")),
+        (
+            {"window": good, "area": box(-88, 41, -87, 42), "resolution": 12},
+            (413, "h3.too_many_cells", "/area"),
+        ),
+    ]
+    for question, expected in cases:
+        assert await refusal(clients["cfd"], **question) == expected, question
+    run = {"run": "6f1d0e8c-6a0c-4c0b-9b46-0d6a6f7c1c11", "window": good}
+    answer = await clients["cfd"].post(ASK, json=run)
+    assert (answer.status_code, answer.json()["code"]) == (422, "timeline.run")
+
+
+async def test_forms_that_are_none_are_refused(clients: Clients) -> None:
+    body = {"area": AREA, "window": window(NEXT, 8)}
+    assert (await clients["cfd"].post(f"{ASK}?f=shp", json=body)).json()["code"] == "query.f"
+    assert (await clients["cfd"].post(f"{ASK}?k=1", json=body)).json()["code"] == "query.unknown"
+    csv = await clients["cfd"].post(f"{ASK}?f=csv", json=body | {"minutes": False})
+    assert (csv.status_code, csv.json()["code"]) == (422, "timeline.minutes")
+
+
+# Answers
+
+
+def shift(begin_h: float, end_h: float) -> dict[str, str]:
+    return {"valid_from": z(NEXT + begin_h * HOUR), "valid_to": z(NEXT + end_h * HOUR)}
+
+
+async def shifts(clients: Clients) -> None:
+    """Two crews of cfd that follow each other with a pause of seven minutes, and stations of ems for a while."""
+    early = feature("early", MIDDLE, **shift(-1, 3))
+    late = feature("late", MIDDLE, **shift(3 + 7 / 60, 9))
+    await add(clients["cfd"], "cfd.crews", "coverage", early, late)
+    north = feature("north", at(-87.64, 41.91), reach_m=1500, **shift(1, 5.5))
+    await add(
+        clients["ems"], "ems.stations", "assets", north, feature("always", at(-87.62, 41.86), reach_m=900)
+    )
+
+
+async def test_each_step_is_the_analysis_of_that_moment(clients: Clients) -> None:
+    await shifts(clients)
+    fire = clients["cfd"]
+    for at_least in (1, 2):
+        found = await ask(fire, window=window(NEXT, 8, 60), at_least=at_least)
+        assert [step["at"] for step in found["steps"]] == [z(NEXT + hour * HOUR) for hour in range(8)]
+        for step in found["steps"]:
+            question = {"area": AREA, "at": step["at"], "at_least": at_least}
+            then = (await fire.post("/coverage/analysis", json=question)).json()
+            for name in ("covered_km2", "gap_km2", "overlap_km2", "covered_share"):
+                assert step[name] == pytest.approx(then[name], abs=2e-6), (name, step["at"])
+            assert step["covers"] == sum(each["features"] for each in then["inputs"])
+
+
+async def test_the_worst_moment_is_found_between_the_steps_with_its_reasons(clients: Clients) -> None:
+    await shifts(clients)
+    found = await ask(clients["cfd"], layers=["cfd.crews"])
+    worst = found["worst"]
+    assert (worst["at"], worst["until"]) == (z(NEXT + 3 * HOUR), z(NEXT + (3 + 7 / 60) * HOUR))
+    assert cells_of(worst["gap"]) == filled(AREA)
+    why = {each["reason"]: each["features"] for area in worst["gap"]["areas"] for each in area["why"]}
+    assert why == {"off_shift": 2}
+    assert found["best"]["covered_km2"] == pytest.approx(found["steps"][0]["covered_km2"])
+    assert found["agencies"] == [{"agency": "cfd", "features": 2, "hours_on_duty": round(8 - 7 / 60, 3)}]
+    steps_only = await ask(clients["cfd"], layers=["cfd.crews"], minutes=False)
+    assert (steps_only["exact"], "uncovered" in steps_only) == (False, False)
+    assert steps_only["worst"]["at"] == z(NEXT + 3 * HOUR)
+    assert steps_only["steps"] == found["steps"]
+
+
+async def test_minutes_of_cells_add_up_in_every_form(clients: Clients) -> None:
+    await shifts(clients)
+    body = {"area": AREA, "window": window(NEXT, 8), "layers": ["cfd.crews"]}
+    found = (await clients["cfd"].post(ASK, json=body)).json()
+    uncovered = found["uncovered"]
+    middle = filled(MIDDLE) & filled(AREA)
+    assert cells_of(uncovered["never_covered"]) == filled(AREA) - middle
+    assert uncovered["always_covered"]["cell_count"] == 0
+    (bucket,) = uncovered["in_between"]
+    assert (bucket["over_minutes"], bucket["to_minutes"], cells_of(bucket)) == (0, 15, middle)
+    csv = await clients["cfd"].post(f"{ASK}?f=csv", json=body)
+    assert csv.headers["content-type"] == "text/csv; charset=utf-8"
+    head, *lines = csv.text.splitlines()
+    minutes = {cell: float(value) for cell, value in (line.split(",") for line in lines)}
+    assert head == "cell,minutes_uncovered"
+    assert minutes == {cell: 7.0 if cell in middle else 480.0 for cell in filled(AREA)}
+    share = 1 - sum(h3.cell_area(cell) * value for cell, value in minutes.items()) / 480 / found["area_km2"]
+    assert found["mean_covered_share"] == pytest.approx(share, abs=1e-4)
+
+
+async def test_the_worst_moment_is_drawn(clients: Clients) -> None:
+    await shifts(clients)
+    body = {"area": AREA, "window": window(NEXT, 8)}
+    found = (await clients["cfd"].post(ASK, json=body)).json()
+    drawn = await clients["cfd"].post(ASK, json=body, headers={"Accept": "application/geo+json"})
+    assert drawn.headers["content-type"] == "application/geo+json"
+    answer = drawn.json()
+    assert answer["worst"]["at"] == found["worst"]["at"]
+    gaps = [each["properties"]["km2"] for each in answer["features"] if each["properties"]["role"] == "gap"]
+    assert sum(gaps) == pytest.approx(found["worst"]["gap_km2"], rel=1e-5)
+
+
+async def test_the_past_is_told_by_the_log(clients: Clients, db: Database) -> None:
+    """A unit that moved: ten minutes here, busy for ten, then there, until it grew stale; and one that left."""
+    fire = clients["cfd"]
+    here, there = at(-87.64, 41.88), at(-87.62, 41.92)
+    await add(fire, "cfd.units", "units", reach_m=900, stale_after_s=900)
+    for place, status in ((here, "available"), (here, "on_scene"), (there, "available")):
+        sent = await fire.post("/collections/cfd.units/items", json=feature("u", place, status=status))
+        assert sent.is_success, sent.text
+    begin = datetime.now(UTC).replace(second=0, microsecond=0) - 3 * HOUR
+    async with db.begin() as connection:
+        for table in ("change", "feature"):
+            moved = (
+                f"UPDATE {table} SET received_at = CAST(:b AS timestamptz) + revision * interval '10 minutes'"
+            )
+            await connection.execute(text(moved), {"b": begin})
+            await connection.execute(text(f"UPDATE {table} SET observed_at = received_at"))
+    question = {"where": {"status": ["available"]}, "window": window(begin, 1, 5)}
+    found = await ask(fire, **question)
+    assert [step["covers"] for step in found["steps"]] == [0, 0, 1, 1, 0, 0, 1, 1, 1, 1, 0, 0]
+    csv = await fire.post(f"{ASK}?f=csv", json={"area": AREA} | question)
+    minutes = dict(line.split(",") for line in csv.text.splitlines()[1:])
+    first, second = reached(-87.64, 41.88, 900), reached(-87.62, 41.92, 900)
+    assert not first & second
+    expected = {cell: 50.0 if cell in first else 45.0 if cell in second else 60.0 for cell in filled(AREA)}
+    assert {cell: float(value) for cell, value in minutes.items()} == expected
+    assert found["inputs"][0]["states"] == 3
+    assert await ask(fire, **question) | {"read_at": ""} == found | {"read_at": ""}
+
+
+async def test_what_is_still_to_come_is_said(clients: Clients) -> None:
+    assert any("to come" in note for note in (await ask(clients["cfd"]))["notes"])
+    past = window(datetime.now(UTC) - 5 * HOUR, 2)
+    assert (await ask(clients["cfd"], window=past))["notes"] == []
