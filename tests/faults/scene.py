@@ -222,13 +222,20 @@ class Scene:
             await asyncio.sleep(0.05)
 
     async def under_way(self) -> float:
-        """Features a second, once what was asked for is reached and everybody holds a picture of the last few."""
-        enough = sum(child.rate for child in self.publishers.values()) * REACHED
-        await self.until(f"{enough:g} features a second", lambda: self.rate() >= enough, READY_WITHIN_S)
+        """Features a second, once everybody holds a picture of the last few seconds and as much is pushed as asked."""
         await self.until(
             "a picture on every screen", lambda: self._all_newer_than(time.time() - 3), READY_WITHIN_S
         )
-        return self.rate()
+        enough = sum(child.rate for child in self.publishers.values()) * REACHED
+        reached = 0.0
+
+        def pushed() -> bool:
+            nonlocal reached
+            reached = self.rate()
+            return reached >= enough
+
+        await self.until(f"{enough:g} features a second", pushed, READY_WITHIN_S)
+        return reached
 
     async def recovered(self, *, within_s: float = 30.0) -> float:
         """Seconds from now until every viewer holds what was observed after now."""
