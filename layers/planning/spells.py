@@ -18,8 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from layers.admission import MAX_SKEW_S
 from layers.database import driver
 from layers.errors import TooLarge
-from layers.hexes import Field
-from layers.hexes import ranges as rg
+from layers.hexes import Field, Hexes
 from layers.model import BBox, FeatureId, Layer
 from layers.planning.coverage import streets_of
 from layers.planning.ground import boxes_near, grounds, hexes_errors
@@ -217,7 +216,8 @@ def _spells_of_one(
     different = [first[each] for each in range(len(number))]
     rows, stated = [each.row for each in different], [each.stated for each in different]
     made = grounds(source, rows, stated, boxes, field.area.resolution, rule, streets)
-    spans = [rg.EMPTY if ground is None else field.spans(ground.hexes) for ground in made]
+    nothing = Hexes.empty(field.area.resolution)
+    spans = field.spans_each([nothing if ground is None else ground.hexes for ground in made])
     return [
         Spell((source.layer, duty.row.id), source.agency, duty.begin_us, duty.end_us, spans[each])
         for duty, each in zip(duties, at, strict=True)

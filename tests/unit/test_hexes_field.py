@@ -37,6 +37,15 @@ def test_depth_counts_what_dictionaries_count(center, ground, covers):
 
 
 @settings(max_examples=60, deadline=None)
+@given(CENTRES, st.lists(PLACES, max_size=4), st.lists(PLACES, max_size=6))
+def test_spans_of_many_sets_are_those_of_each(center, ground, others):
+    field = Field(union([near(center, place) for place in ground], 8))
+    sets = [near(center, place) for place in others]
+    found = [spans.tolist() for spans in field.spans_each(sets)]
+    assert found == [field.spans(each).tolist() for each in sets]
+
+
+@settings(max_examples=60, deadline=None)
 @given(CENTRES, st.lists(PLACES, min_size=1, max_size=4), PLACES)
 def test_spans_lead_to_places_and_back(center, ground, other):
     field = Field(union([near(center, place) for place in ground], 8))
