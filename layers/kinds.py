@@ -98,9 +98,9 @@ def _boolean(value: Any) -> str | None:
 
 
 # When a feature is there to cover ground: from the one, which counts, to the other, which does not.
-_SHIFT = {"valid_from": _time, "valid_to": _time}
+_SHIFT: dict[str, Check] = {"valid_from": _time, "valid_to": _time}
 # What it is good for. Text or a list of it, as a rule of coverage may ask for one of them.
-_ABLE = {"capability": _text, "capabilities": _texts}
+_ABLE: dict[str, Check] = {"capability": _text, "capabilities": _texts}
 _not_negative = _number(0, MAX_NUMBER, "a number of at least 0")
 _reach_m = _number(0, 100_000, "metres from 0 to 100000")
 

@@ -21,7 +21,7 @@ MAX_LISTED = 100
 def cell_of(text: str, resolution: int) -> int:
     """The cell that *text* names; `Invalid` (`h3.cell`) unless it is one of *resolution*."""
     try:
-        cell = h3.str_to_int(text)
+        cell = int(h3.str_to_int(text))
     except (ValueError, OverflowError):
         cell = 0
     if not h3.is_valid_cell(cell) or h3.int_to_str(cell) != text.lower():

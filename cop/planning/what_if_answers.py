@@ -107,7 +107,7 @@ def _changed(base: Coverage, found: Coverage, changes: Sequence[Change]) -> list
     """What became of each cover that is not as it was; and to which incident it was committed, if one was named."""
     incidents = {(each.layer, each.id): each.incident for each in changes if isinstance(each, Commit)}
     before = [*base.covers, *[None] * (len(found.covers) - len(base.covers))]
-    listed = []
+    listed: list[dict[str, Any]] = []
     for old, new in zip(before, found.covers, strict=True):
         if new is not old and len(listed) < MAX_CHANGED:
             incident = incidents.get((new.layer, new.id))

@@ -84,6 +84,14 @@ async def record_run(connection: AsyncConnection, run: Run) -> None:
 _COLUMNS = "id, agency_id, actor, asked_at, at, status, question::text AS question, inputs::text AS inputs"
 
 
+PAGE = f"""
+SELECT {_COLUMNS} FROM coverage_run
+WHERE agency_id = $1 AND ($2::timestamptz IS NULL OR asked_at <= $2 AND (asked_at, id) < ($2, $3::uuid))
+ORDER BY asked_at DESC, id DESC
+LIMIT $4
+"""  # noqa: S608 - of constants only
+
+
 async def read_run(connection: AsyncConnection, agency: AgencyId, id: UUID) -> Run:
     """The run of *agency*; `NotFound` if there is none, or it is another agency's."""
     row = await (await driver(connection)).fetchrow(
@@ -100,17 +108,8 @@ async def read_runs(
     connection: AsyncConnection, agency: AgencyId, *, before: Cursor | None = None, limit: int = 100
 ) -> list[Run]:
     """Up to *limit* runs of *agency*, newest first, those older than *before*."""
-    rows = await (await driver(connection)).fetch(
-        f"""
-        SELECT {_COLUMNS} FROM coverage_run
-        WHERE agency_id = $1 AND ($2::timestamptz IS NULL OR (asked_at, id) < ($2, $3::uuid))
-        ORDER BY asked_at DESC, id DESC
-        LIMIT $4
-        """,  # noqa: S608 - of constants only
-        agency,
-        *(before or (None, None)),
-        limit,
-    )
+    raw = await driver(connection)
+    rows = await raw.fetch(PAGE, agency, *(before or (None, None)), limit)
     return [_run_of(row) for row in rows]
 
 

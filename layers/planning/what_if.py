@@ -50,7 +50,7 @@ class Add:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """It stands elsewhere, and reaches as far from there. Whether it counts stays as it is."""
+    """It stands elsewhere, a point even if it had a footprint, and reaches as far from there. Its standing stays."""
 
     layer: LayerName
     id: FeatureId
@@ -80,6 +80,10 @@ class BringBack:
 
     layer: LayerName
     id: FeatureId
+
+
+Start = tuple[float, float, float | None]
+"""Longitude, latitude, and how far it reaches if the rule does not say."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -164,26 +168,32 @@ def _placed(
     pointer: str,
 ) -> dict[int, Placed]:
     """By number of the change where what is added or moved stands; the ground of all is made at once."""
-    starts: dict[int, tuple[float, float, float | None]] = {}
+    starts: dict[int, Start] = {}
     for number, change in enumerate(changes):
-        match change:
-            case Add(lng, lat, reach_m):
-                if reach_m is None and case.rule.reach is None:
-                    detail = "How far does it reach? The question asks for what each feature states."
-                    raise Invalid(detail, pointer=f"{pointer}/{number}/reach_m", code="whatif.reach")
-                starts[number] = (lng, lat, reach_m)
-            case Move(to=(lng, lat)):
-                cover = coverage.covers[_known(change, at, f"{pointer}/{number}/id")]
-                if cover.reach_m is None:
-                    detail = f"“{cover.name}” covers a polygon; only what reaches from a point can be moved."
-                    raise Invalid(detail, pointer=f"{pointer}/{number}/to", code="whatif.move")
-                starts[number] = (lng, lat, cover.reach_m)
+        at_change = f"{pointer}/{number}"
+        if isinstance(change, Add):
+            starts[number] = _start_of_added(change, case, at_change)
+        elif isinstance(change, Move):
+            cover = coverage.covers[_known(change, at, f"{at_change}/id")]
+            starts[number] = _start_of_moved(change, cover, at_change)
     return dict(zip(starts, _made(coverage, case, list(starts.values())), strict=True))
 
 
-def _made(
-    coverage: Coverage, case: Case, starts: Sequence[tuple[float, float, float | None]]
-) -> list[Placed]:
+def _start_of_added(change: Add, case: Case, pointer: str) -> Start:
+    if change.reach_m is None and case.rule.reach is None:
+        detail = "How far does it reach? The question asks for what each feature states."
+        raise Invalid(detail, pointer=f"{pointer}/reach_m", code="whatif.reach")
+    return change.lng, change.lat, change.reach_m
+
+
+def _start_of_moved(change: Move, cover: Cover, pointer: str) -> Start:
+    if cover.reach_m is None:
+        detail = f"“{cover.name}” covers a polygon; only what reaches from a point can be moved."
+        raise Invalid(detail, pointer=f"{pointer}/to", code="whatif.move")
+    return *change.to, cover.reach_m
+
+
+def _made(coverage: Coverage, case: Case, starts: Sequence[Start]) -> list[Placed]:
     """The ground of points, by the same code that a case is loaded with."""
     if not starts:
         return []

@@ -147,6 +147,16 @@ async def test_a_run_keeps_its_area_when_the_zone_it_was_copied_from_moves(
     assert await ask(fire, **question | {"area": question["area"]})
 
 
+async def test_a_run_without_any_layer_stays_without_when_there_are_some(
+    server: Serving, clients: Clients
+) -> None:
+    first = await ask(clients["cfd"])
+    await add(clients["cfd"], "cfd.areas", "coverage", feature("a", WEST))
+    assert await again(clients["cfd"], first["run"]) == first
+    forget(server)
+    assert await again(clients["cfd"], first["run"]) == first
+
+
 async def test_the_past_is_as_it_was_and_its_run_too(server: Serving, clients: Clients, db: Database) -> None:
     fire = clients["cfd"]
     await add(fire, "cfd.areas", "coverage", feature("a", WEST))

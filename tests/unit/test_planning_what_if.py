@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from layers.errors import Invalid
 from layers.model import FeatureId, LayerName
 from layers.planning.coverage import Coverage, load
-from layers.planning.model import Case, Rule, Source, Standing, Straight
+from layers.planning.model import Along, Case, Roads, Rule, Source, Standing, Straight
 from layers.planning.what_if import (
     WHAT_IF,
     Add,
@@ -133,6 +134,20 @@ def test_a_reach_that_the_question_asks_for_is_that_of_the_added_too() -> None:
     none, some = (after(Add(-87.65, 41.88, reach, "cfd"), case=case, base=base) for reach in (None, 9_000))
     assert none.covers[-1].reach_m == 1_000
     assert (none.depth == some.depth).all()
+
+
+def test_what_is_added_drives_along_the_streets_like_all_others() -> None:
+    line = '{"type":"LineString","coordinates":[[-87.69,41.89],[-87.65,41.89],[-87.61,41.89]]}'
+    street = row("street", shape=line, speed_kmh=60)
+    roads = Roads(LayerName("cfd.roads"), UUID(int=1), 1, (), (street,))
+    case = replace(case_of(START, Rule(reach=Along(3))), roads=roads)
+    base, _ = load(case)
+    spare = Feature(WHAT_IF, FeatureId("0"), -87.65, 41.89, 0)
+    expected, _ = load(replace(case_of((*START, spare), case.rule), roads=roads))
+    found = after(Add(spare.lng, spare.lat, None, "ems"), case=case, base=base)
+    assert (found.depth == expected.depth).all()
+    straight = load(case_of((*START, spare), case.rule))[0]
+    assert (found.depth != straight.depth).any()
 
 
 def done(features: tuple[Feature, ...], change: Change, number: int) -> tuple[Feature, ...]:
