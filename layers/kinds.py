@@ -196,6 +196,20 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
                 stream=Stream.TILED,
                 stale_after_s=31_536_000,  # streets are surveyed, not heard from
             ),
+            _kind(
+                "alerts",
+                "Alerts",
+                "Point Polygon MultiPolygon",
+                {
+                    "title": _text,
+                    "severity": _one_of("minor", "moderate", "severe", "extreme"),
+                    "status": _one_of("active", "cleared"),
+                    "rule": _text,
+                    "since": _time,
+                },
+                stale_after_s=300,
+                null_geometry=True,
+            ),
         )
     }
 )

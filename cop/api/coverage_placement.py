@@ -1,0 +1,64 @@
+"""Where to put the next units or stations, and which idle ones to move: `POST /coverage/placement`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from fastapi import APIRouter, Request, Response
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from cop.api import examples_placement
+from cop.api.coverage import desk_of
+from cop.api.requests import check_query, read_json
+from cop.api.shapes import JSON
+from cop.auth import Access, Accessed, Databased
+from cop.planning import placing
+from cop.planning.placing import Place, parse_place
+from cop.planning.question import parse_question
+from cop.planning.settling import settle
+from layers.errors import Invalid
+from layers.model import Scope
+from layers.planning.ground import MAX_AREA_CELLS
+from layers.planning.model import Geometry
+from layers.planning.reading import read_sources
+
+router = APIRouter(tags=["coverage"])
+
+
+@router.post(
+    "/coverage/placement", openapi_extra=examples_placement.BODY, responses=examples_placement.ANSWER
+)
+async def post_placement(request: Request, access: Accessed, database: Databased) -> Response:
+    """Where to put n units or stations so that most gains cover, the fewest sites for all, or which units to move.
+
+    The body is a question of coverage, or `run`, with `place` beside it. The answer is as good as greedy and swap find
+    it, then as HiGHS improves it within `seconds`; `proof` says by how much the best possible one could be better.
+    """
+    access.require(Scope.PLAN)
+    check_query(request)
+    body, _ = await read_json(request)
+    question = parse_question(body, also=("place",))
+    place = parse_place(body.get("place") if isinstance(body, dict) else None)
+    desk = desk_of(request)
+    async with desk.turn():
+        async with database.snapshot() as connection:
+            settled = await settle(connection, access, question, most_cells=MAX_AREA_CELLS)
+            place = await with_points(connection, access, place, settled.case.area, settled.case.resolution)
+        found = await desk.ask(settled.run, settled.case, placing.as_json, {"status": settled.status}, place)
+    return Response(found, media_type=JSON, headers={"Cache-Control": "private, no-cache"})
+
+
+async def with_points(
+    connection: AsyncConnection, access: Access, place: Place, area: Geometry, resolution: int
+) -> Place:
+    """*place* with the points of the layer that it names, near *area*. Raises `NotFound`, `Invalid`."""
+    if place.layer is None:
+        return place
+    layer = access.layer(place.layer)
+    named = [(layer, access.directory.agencies[layer.agency].slug)]
+    (source,) = await read_sources(connection, named, area, resolution)
+    points = tuple((row.lng, row.lat) for row in source.rows if row.lng is not None and row.lat is not None)
+    if not points:
+        detail = f"{layer.name} has no point near the area."
+        raise Invalid(detail, pointer="/place/candidates/layer", code="placement.candidates")
+    return replace(place, points=points)

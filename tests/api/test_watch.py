@@ -1,0 +1,142 @@
+"""Watched analyses over HTTP: who may, and gaps and alerts that follow the picture, on the live stream too."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import orjson
+from sqlalchemy import text
+
+from layers.database import Database
+from tests.api.test_coverage import AREA, add, ask, at, clients, feature, settings
+
+__all__ = ["clients", "settings"]
+WATCH = "/coverage/saved/loop/watch"
+PATIENCE_S = 20
+
+
+async def save(db: Database, question: dict[str, Any], rule: dict[str, Any] | None = None) -> None:
+    async with db.begin() as connection:
+        await connection.execute(
+            text(
+                "INSERT INTO saved_analysis (agency_id, name, title, question, rule, actor)"
+                " SELECT id, 'loop', 'The Loop', CAST(:question AS jsonb), CAST(:rule AS jsonb), 't'"
+                " FROM agency WHERE slug = 'cfd'"
+            ),
+            {
+                "question": orjson.dumps(question).decode(),
+                "rule": None if rule is None else orjson.dumps(rule).decode(),
+            },
+        )
+
+
+async def items(client: httpx.AsyncClient, layer: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = (await client.get(f"/collections/{layer}/items")).json()["features"]
+    return found
+
+
+async def until(
+    client: httpx.AsyncClient, layer: str, holds: Callable[[list[dict[str, Any]]], bool]
+) -> list[dict[str, Any]]:
+    """The layer's features as soon as they are as asked for: what is watched is worked out in the background."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not holds(found := await items(client, layer)):
+        assert time.monotonic() < deadline, found
+        await asyncio.sleep(0.05)
+    return found
+
+
+def km2(gaps: list[dict[str, Any]]) -> float:
+    return sum(gap["properties"]["km2"] for gap in gaps)
+
+
+async def test_only_who_may_plan_and_publish_may_watch(clients: dict[str, httpx.AsyncClient]) -> None:
+    for name, status in (("public", 401), ("viewer", 403)):
+        assert (await clients[name].put(WATCH)).status_code == status
+        assert (await clients[name].delete(WATCH)).status_code == status
+    missing = await clients["cfd"].put(WATCH)
+    assert (missing.status_code, missing.json()["code"]) == (404, "analysis.not_found")
+
+
+async def test_another_agencys_analysis_is_none(clients: dict[str, httpx.AsyncClient], db: Database) -> None:
+    await save(db, {"area": AREA})
+    assert (await clients["ems"].put(WATCH)).status_code == 404
+    assert (await clients["ems"].delete(WATCH)).status_code == 404
+
+
+async def test_a_layer_of_that_name_and_another_kind_is_left_alone(
+    clients: dict[str, httpx.AsyncClient], db: Database
+) -> None:
+    await add(clients["cfd"], "cfd.gaps-loop", "units")
+    await save(db, {"area": AREA})
+    refused = await clients["cfd"].put(WATCH)
+    assert (refused.status_code, refused.json()["code"]) == (409, "watch.layer")
+
+
+async def test_gaps_follow_the_picture_and_the_alert_says_when_the_rule_breaks_and_heals(
+    clients: dict[str, httpx.AsyncClient], db: Database
+) -> None:
+    fire = clients["cfd"]
+    await add(fire, "cfd.units", "units", feature("u", at(-87.65, 41.89), reach_m=9000, status="available"))
+    await save(
+        db,
+        {"area": AREA, "layers": ["cfd.units"], "where": {"status": ["available"]}},
+        {"covered_share_at_least": 0.9},
+    )
+    begun = (await fire.put(WATCH)).json()
+    assert begun == {"analysis": "loop", "gaps": "cfd.gaps-loop", "alerts": "cfd.alerts", "status": "actual"}
+    (cleared,) = await until(fire, "cfd.alerts", lambda found: len(found) == 1)
+    assert cleared["properties"]["status"] == "cleared"
+
+    busy = feature("u", at(-87.65, 41.89), reach_m=9000, status="on_scene")
+    sent = time.monotonic()
+    await fire.post("/collections/cfd.units/items", json=busy)
+    gaps = await until(fire, "cfd.gaps-loop", lambda found: len(found) > 0)
+    assert time.monotonic() - sent < 5, "about a second behind, on a machine that others use"
+    answer = await ask(fire, layers=["cfd.units"], where={"status": ["available"]})
+    assert abs(km2(gaps) - answer["gap_km2"]) < 0.01
+    assert gaps[0]["properties"]["why"] == "u near, but of another status"
+    (active,) = await until(
+        fire, "cfd.alerts", lambda found: bool(found) and found[0]["properties"]["status"] == "active"
+    )
+    assert active["properties"]["title"] == "The Loop: 0.0 % covered, 90 % wanted"
+    assert "since" in active["properties"]
+
+    await fire.post(
+        "/collections/cfd.units/items", json=feature("v", at(-87.65, 41.89), reach_m=9000, status="available")
+    )
+    await until(fire, "cfd.gaps-loop", lambda found: found == [])
+    (healed,) = await until(fire, "cfd.alerts", lambda found: found[0]["properties"]["status"] == "cleared")
+    assert "since" not in healed["properties"]
+
+
+async def test_what_is_no_longer_shared_covers_nothing_and_an_end_clears_the_map(
+    clients: dict[str, httpx.AsyncClient], db: Database
+) -> None:
+    fire, ems = clients["cfd"], clients["ems"]
+    await add(ems, "ems.stations", "assets", feature("s", at(-87.65, 41.89), reach_m=9000))
+    await save(db, {"area": AREA})
+    await fire.put(WATCH)
+    await until(fire, "cfd.alerts", lambda found: len(found) == 1)
+    assert await items(fire, "cfd.gaps-loop") == []
+    await ems.delete("/collections/ems.stations/shares/all")
+    await until(fire, "cfd.gaps-loop", lambda found: len(found) == 1)
+    assert (await fire.delete(WATCH)).status_code == 204
+    assert await items(fire, "cfd.gaps-loop") == []
+    (alert,) = await items(fire, "cfd.alerts")
+    assert alert["properties"]["status"] == "cleared"
+
+
+async def test_gaps_of_an_exercise_are_an_exercise(
+    clients: dict[str, httpx.AsyncClient], db: Database
+) -> None:
+    await add(clients["cfd"], "cfd.played", "units", status="exercise")
+    await save(db, {"area": AREA, "layers": ["cfd.played"]})
+    begun = (await clients["cfd"].put(WATCH)).json()
+    assert (begun["status"], begun["alerts"]) == ("exercise", "cfd.alerts-exercise")
+    (gap,) = await until(clients["cfd"], "cfd.gaps-loop", lambda found: len(found) == 1)
+    assert gap["status"] == "exercise"
