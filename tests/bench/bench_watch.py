@@ -26,7 +26,7 @@ def moved(number: int, random: np.random.Generator) -> Row:
 
 
 def bench_watch() -> Iterator[Figure]:
-    """From the change of one unit among 1,020 covers to the new gaps: km², and each with its reasons and its polygon."""
+    """From the change of one unit among 1,020 covers to the new gaps, each with its reasons and its polygon."""
     random = np.random.default_rng(20261124)
     sources = tuple(as_read(kind, found) for kind, found in city().items())
     case = Case(CITY, RESOLUTION, Rule(3), sources, AT)
