@@ -24,6 +24,9 @@ async def find_run(connection: AsyncConnection, access: Access, id: UUID) -> Run
     run = await read_run(connection, access.viewer.agency, id)
     for layer in layers_of(run.inputs):
         access.layer(layer)
+    weights = run.question.get("weights") or {}
+    if "layer" in weights:
+        access.layer(weights["layer"])
     return run
 
 
