@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import io
-import math
 import textwrap
 from collections.abc import Sequence
 from typing import Any
 
 import shapely
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.collections import LineCollection, PathCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from matplotlib.path import Path as Outline
 
 from cop.briefing.basemap import Basemap
+from cop.briefing.drawing import CREDIT, blank, fill, foot, frame, ground, plain, png_of, rgb
 from cop.briefing.facts import Facts, Table
 from cop.briefing.page import COLORS, WORDS
 from layers.model import BBox, JsonObject
 
-SIZE_IN = (11.7, 8.3)
-DOTS_AN_INCH = 150
 HATCH = {"gap": "////", "overlap": "....", "covered": ""}
 """Nothing is told by colour alone."""
 ROWS = {"The gaps, largest first": 9, "By agency": 7, "Would be missed most": 6}
@@ -35,8 +29,7 @@ CHARACTERS = 86
 
 def as_picture(facts: Facts, pieces: Sequence[JsonObject], basemap: Basemap, box: BBox) -> bytes:
     """The briefing as a PNG. *pieces* are GeoJSON features with `role` and `km2`."""
-    figure = Figure(figsize=SIZE_IN, dpi=DOTS_AN_INCH, facecolor="white")
-    FigureCanvasAgg(figure)
+    figure = blank()
     _head(figure, facts)
     axes = figure.add_axes((0.045, 0.11, 0.5, 0.7))
     _map(axes, pieces, basemap, box)
@@ -44,22 +37,18 @@ def as_picture(facts: Facts, pieces: Sequence[JsonObject], basemap: Basemap, box
         ring = {"boxstyle": "round,pad=0.25", "facecolor": "white", "edgecolor": COLORS["gap"]}
         axes.text(lng, lat, str(number), fontsize=7, fontweight="bold", ha="center", va="center", bbox=ring)
     _tables(figure, facts.tables)
-    credit = "Basemap © OpenStreetMap contributors, Natural Earth, U.S. Census Bureau."
-    foot = textwrap.wrap(_plain(" ".join([*facts.provenance, credit])), 235)[:2]
-    figure.text(0.03, 0.05, "\n".join(foot), fontsize=5.8, color="#454b57", va="bottom")
+    foot(figure, [*facts.provenance, CREDIT])
     if facts.status != "actual":
         _mark(figure, facts.status)
-    out = io.BytesIO()
-    figure.savefig(out, format="png", metadata={"Title": facts.title, "Description": facts.headline})
-    return out.getvalue()
+    return png_of(figure, title=facts.title, description=facts.headline)
 
 
 def _head(figure: Figure, facts: Facts) -> None:
-    figure.text(0.03, 0.925, _plain(facts.title)[:70], fontsize=17, fontweight="bold")
-    figure.text(0.03, 0.9, f"{facts.at}   {_plain(facts.rule)}"[:170], fontsize=8, color="#454b57")
-    figure.text(0.03, 0.865, _plain(facts.headline), fontsize=11, fontweight="bold", color=COLORS["gap"])
+    figure.text(0.03, 0.925, plain(facts.title)[:70], fontsize=17, fontweight="bold")
+    figure.text(0.03, 0.9, f"{facts.at}   {plain(facts.rule)}"[:170], fontsize=8, color="#454b57")
+    figure.text(0.03, 0.865, plain(facts.headline), fontsize=11, fontweight="bold", color=COLORS["gap"])
     for line, note in enumerate(facts.notes[:2]):
-        figure.text(0.03, 0.845 - 0.016 * line, "! " + _plain(note)[:150], fontsize=7, color="#9a4a05")
+        figure.text(0.03, 0.845 - 0.016 * line, "! " + plain(note)[:150], fontsize=7, color="#9a4a05")
 
 
 def _mark(figure: Figure, status: str) -> None:
@@ -78,28 +67,20 @@ def _strip(axes: Axes) -> Any:
 
 
 def _map(axes: Axes, pieces: Sequence[JsonObject], basemap: Basemap, box: BBox) -> None:
-    west, south, east, north = box
-    axes.set_facecolor("#eef0ea" if basemap.land else "#f6f4ee")
-    _fill(axes, basemap.land, facecolor="#f6f4ee", linewidth=0)
-    _fill(axes, basemap.water, facecolor="#c9dcea", linewidth=0)
-    _lines(axes, basemap.borders, color="#a9a9b5", linewidth=0.6, linestyle="--")
-    _lines(axes, basemap.roads, color="#cfcabd", linewidth=0.7)
+    ground(axes, basemap)
     key = []
     for role, opacity in (("covered", 0.10), ("overlap", 0.20), ("gap", 0.45)):
         own = [
             shapely.geometry.shape(each["geometry"]) for each in pieces if each["properties"]["role"] == role
         ]
         color = COLORS[role]
-        _fill(axes, own, facecolor=(*_rgb(color), opacity), edgecolor=color, linewidth=0.5, hatch=HATCH[role])
+        fill(axes, own, facecolor=(*rgb(color), opacity), edgecolor=color, linewidth=0.5, hatch=HATCH[role])
         if own:
             patch = Patch(
-                facecolor=(*_rgb(color), opacity), edgecolor=color, hatch=HATCH[role], label=WORDS[role]
+                facecolor=(*rgb(color), opacity), edgecolor=color, hatch=HATCH[role], label=WORDS[role]
             )
             key.append(patch)
-    axes.set_xlim(west, east)
-    axes.set_ylim(south, north)
-    axes.set_aspect(1 / max(math.cos(math.radians((south + north) / 2)), 0.05))
-    axes.tick_params(labelsize=6, colors="#454b57")
+    frame(axes, box)
     if key:
         axes.legend(handles=key, loc="lower left", fontsize=8, framealpha=0.95)
 
@@ -143,36 +124,5 @@ def _widths(rows: Sequence[Sequence[str]]) -> list[int]:
 
 
 def _wrapped(text: str, width: int) -> list[str]:
-    lines = textwrap.wrap(_plain(text), max(width - 2, 4)) or [""]
+    lines = textwrap.wrap(plain(text), max(width - 2, 4)) or [""]
     return lines if len(lines) <= 3 else [*lines[:2], lines[2][:-1] + "…"]
-
-
-def _fill(axes: Axes, shapes: Sequence[Any], **style: Any) -> None:
-    polygons = [part for shape in shapes for part in shapely.get_parts(shape) if part.geom_type == "Polygon"]
-    if polygons:
-        axes.add_collection(PathCollection([_outline(each) for each in polygons], **style), autolim=False)
-
-
-def _outline(polygon: Any) -> Outline:
-    rings = [shapely.orient_polygons(polygon).exterior, *shapely.orient_polygons(polygon).interiors]
-    return Outline.make_compound_path(
-        *(Outline(shapely.get_coordinates(ring), closed=True) for ring in rings)
-    )
-
-
-def _lines(axes: Axes, shapes: Sequence[Any], **style: Any) -> None:
-    parts = [part for shape in shapes for part in shapely.get_parts(shape)]
-    lines = [
-        shapely.get_coordinates(part.boundary if part.geom_type == "Polygon" else part) for part in parts
-    ]
-    axes.add_collection(LineCollection(lines, **style), autolim=False)
-
-
-def _rgb(color: str) -> tuple[float, float, float]:
-    red, green, blue = (int(color[at : at + 2], 16) / 255 for at in (1, 3, 5))
-    return red, green, blue
-
-
-def _plain(text: str) -> str:
-    # matplotlib would read dollar signs as mathematics.
-    return text.replace("$", r"\$")
