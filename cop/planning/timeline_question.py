@@ -22,8 +22,6 @@ MEMBERS = ("window", "minutes")
 DEFAULT_STEP_MINUTES = 15.0
 MAX_STEP_MINUTES = 100_000.0
 MIN_STEP_MINUTES = 1 / 60
-MAX_TIMELINE_CELLS = 1_000_000
-"""Cells of the area of a timeline: 1,000 steps over so many pieces of ground take some ten seconds."""
 
 
 @dataclass(frozen=True, slots=True)
