@@ -17,6 +17,7 @@ from scipy.spatial import KDTree
 from layers.errors import Invalid
 from layers.hexes import Field, fills, union
 from layers.hexes import ranges as rg
+from layers.hexes.field import Mask
 from layers.hexes.ranges import Ranges
 from layers.hexes.sphere import EARTH_RADIUS_M, angle, centers_deg, mean_spacing, on_sphere
 from layers.planning.ground import hexes_errors
@@ -68,7 +69,7 @@ def timeline_of_positions(
     times, places = np.asarray(times_us, np.int64), np.asarray(lng_lat, np.float64).reshape(-1, 2)
     if not len(unit) == len(times) == len(places):
         raise Invalid("Each position has one id, one time and one place.", code="timeline.positions")
-    kept = np.all(np.isfinite(places) & (abs(places) <= (180, 90)), axis=1) & np.any(places, axis=1)
+    kept = on_earth(places)
     order = np.flatnonzero(kept)[np.lexsort((times[kept], unit[kept]))]
     unit, times, places = unit[order], times[order], places[order]
     asked = Window.of(*(window or _whole_steps(times, step)), step)
@@ -96,6 +97,13 @@ def timeline_of_positions(
     with np.errstate(invalid="ignore"):
         shares = np.minimum(found.parts_km2 / zone_km2, 1.0)
     return ZonesTimeline(found, zone_km2, shares, _sums(held, parts) / zone_km2, len(kept) - len(order))
+
+
+def on_earth(lng_lat: NDArray[np.float64]) -> Mask:
+    """Which positions are any: finite, in range, and not at exactly 0, 0."""
+    in_range = np.all(np.isfinite(lng_lat) & (abs(lng_lat) <= (180, 90)), axis=1)
+    found: Mask = in_range & np.any(lng_lat, axis=1)
+    return found
 
 
 def reached(field: Field, lng_lat: NDArray[np.float64], reach_m: float) -> list[Ranges]:
