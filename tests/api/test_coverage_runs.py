@@ -85,6 +85,16 @@ async def test_a_layer_that_is_no_longer_shared_closes_the_runs_that_rest_on_it(
     assert [(each["run"], each["layers"]) for each in listed] == [(second, []), (first, [])]
 
 
+async def test_a_run_weighed_by_what_is_hidden_is_closed(clients: Clients, db: Database) -> None:
+    run = (await ask(clients["cfd"]))["run"]
+    async with db.begin() as connection:
+        weights = "jsonb_build_object('weights', jsonb_build_object('layer', 'ems.secret'))"
+        await connection.execute(text(f"UPDATE coverage_run SET question = question || {weights}"))
+    for path in (f"/{run}", f"/{run}/cells/{min(filled(AREA))}"):
+        status, problem = await get(clients["cfd"], path)
+        assert (status, problem["code"]) == (404, "layer.not_found")
+
+
 async def test_times_out_of_reach_and_bad_addresses_are_refused(clients: Clients) -> None:
     fire = clients["cfd"]
     long_ago = (datetime.now(UTC) - timedelta(days=31)).isoformat()
