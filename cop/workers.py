@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from enum import StrEnum
 from multiprocessing.connection import Connection, wait
-from time import monotonic
+from time import monotonic, sleep
 from types import FrameType
 
 import uvicorn
@@ -36,6 +36,8 @@ HUNG_S = 20.0
 """A worker whose event loop has stood still for so long is ended; its viewers have been without a frame as long."""
 PAUSE_S = (0.5, 30.0)
 """Between a worker that could not start and the next attempt; it doubles, and starts anew with one that could."""
+ORPHANED_S = 30.0
+"""A worker whose supervisor is gone finishes what is under way; by then it ends, whatever it is at."""
 FAILED = 3
 """The exit code of a service whose first workers could not start."""
 
@@ -280,3 +282,8 @@ def _heed(server: Server, line: Connection) -> None:
                     server.cut()
     except (EOFError, OSError):
         server.stop(stay=False)
+        # Nobody is left who would end us if something does not come to its end.
+        sleep(ORPHANED_S)
+        server.cut()
+        sleep(ORPHANED_S / 6)
+        os._exit(1)
