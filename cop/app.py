@@ -21,14 +21,20 @@ from cop.api import (
     changes,
     collections,
     coverage,
+    coverage_jurisdictions,
+    coverage_placement,
     coverage_runs,
+    coverage_saved,
     coverage_timeline,
+    coverage_watch,
+    coverage_weights,
     coverage_what_if,
     errors,
     events,
     feeds,
     health,
     items,
+    jobs,
     landing,
     live,
     session,
@@ -40,6 +46,8 @@ from cop.feeds import Feeds
 from cop.live.hub import Hub
 from cop.live.pump import Pump
 from cop.planning.desk import Desk
+from cop.planning.jobs import Jobs
+from cop.planning.watch import Watcher
 from cop.settings import Settings
 from cop.upkeep import kept
 from layers.database import Database, migrate
@@ -55,9 +63,15 @@ ROUTERS = (
     session,
     admin,
     coverage,
+    coverage_jurisdictions,
+    coverage_placement,
     coverage_runs,
+    coverage_saved,
     coverage_timeline,
+    coverage_watch,
     coverage_what_if,
+    coverage_weights,
+    jobs,
     tiles,
     live,
     changes,
@@ -76,6 +90,8 @@ def create_app(settings: Settings) -> FastAPI:
     standings = Standings(database, hub)
     drain = Drain(hub, window_s=settings.drain_s)
     analysts = Analysts()
+    long_ones = Jobs(database)
+    watcher = Watcher(database, publisher, settings.database_url)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, object]]:
@@ -85,12 +101,14 @@ def create_app(settings: Settings) -> FastAPI:
             stack.push_async_callback(publisher.close)
             stack.push_async_callback(standings.close)
             stack.callback(analysts.close)
+            await stack.enter_async_context(long_ones.kept())
             await stack.enter_async_context(
                 kept(
                     database, publisher, watched, sweep_s=settings.sweep_s, history_days=settings.history_days
                 )
             )
             await stack.enter_async_context(pump.running())
+            await stack.enter_async_context(watcher.running())
             yield {"drain": drain, "pump": pump}  # For `cop.process.Server`.
 
     app = FastAPI(
@@ -112,6 +130,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.pump = pump
     app.state.analysts = analysts
     app.state.desk = Desk(analysts)
+    app.state.jobs = long_ones
     errors.install(app)
     for module in ROUTERS:
         app.include_router(module.router)

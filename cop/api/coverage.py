@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import timedelta
-from typing import cast
+from typing import Any, cast
 
 from fastapi import APIRouter, Request, Response
 
 from cop.api import examples_coverage
+from cop.api.jobs import answer_or_job
 from cop.api.requests import check_query, read_json
-from cop.api.shapes import GEOJSON, JSON
+from cop.api.shapes import GEOJSON
 from cop.auth import Access, Accessed, database_of
-from cop.planning import answers
 from cop.planning.desk import Desk
+from cop.planning.forms import ANALYSIS, FILES, MEDIA_TYPES, MOST_CELLS, Form, Mark, form_of
+from cop.planning.jobs import Answer
 from cop.planning.question import Question, parse_question
 from cop.planning.settling import Settled, settle_and_record
 from layers.errors import Invalid
 from layers.model import Scope
-from layers.planning.ground import MAX_AREA_CELLS
 
 router = APIRouter(tags=["coverage"])
 
-MAX_DRAWN_CELLS = 250_000
-"""Cells of an area that is answered in polygons: dissolving takes some 3 µs for each, of gap, overlap and covered."""
+MAX_TITLE_LENGTH = 200
 
 
 @router.post("/coverage/analysis", openapi_extra=examples_coverage.BODY, responses=examples_coverage.ANSWER)
@@ -32,22 +33,49 @@ async def post_analysis(request: Request, access: Accessed) -> Response:
     `coverage` features cover their polygon; `units` and `assets` the disk of `reach_m` that they or their layer
     state, or what `reach` asks for. Everything is read at one moment, and the answer says as of which revision of
     each layer; `{"run": …}` asks an earlier question again, as of its revisions. As JSON: km² and compacted H3
-    cells; as GeoJSON (`Accept: application/geo+json` or `?f=geojson`): polygons.
+    cells; as GeoJSON (`Accept: application/geo+json` or `?f=geojson`): polygons; as CSV: `cell,depth,…`, a row a
+    cell; as GeoPackage or GeoParquet: polygons with the reasons of gaps; as a briefing: `?f=html` or `?f=png`.
+    `weights` weigh the ground, so that the answer counts people too. With `Prefer: respond-async` it is worked out
+    as a job.
     """
     access.require(Scope.PLAN)
-    check_query(request, "f")
-    draws = wants_geojson(request)
+    check_query(request, "f", "title")
+    form = asked_form(request, ANALYSIS)
+    stated = title_of(request)
     body, _ = await read_json(request)
-    question = parse_question(body)
-    desk = desk_of(request)
-    async with desk.turn():
-        most = MAX_DRAWN_CELLS if draws else MAX_AREA_CELLS
-        settled = await settled_for(request, access, question, most_cells=most)
-        answer = answers.as_geojson if draws else answers.as_json
-        found = await desk.ask(settled.run, settled.case, answer, {"status": settled.status})
-    return Response(
-        found, media_type=GEOJSON if draws else JSON, headers={"Cache-Control": "private, no-cache"}
-    )
+    return await answer_analysis(request, access, parse_question(body), form, **stated)
+
+
+async def answer_analysis(
+    request: Request, access: Access, question: Question, form: Form, **stated: Any
+) -> Response:
+    """The analysis of *question* as *form*; what is *stated* stands in it beside its status. As a job, if asked so."""
+
+    async def work(desk: Desk) -> Answer:
+        settled = await settled_for(request, access, question, most_cells=MOST_CELLS[form])
+        told = {"status": settled.status} | stated
+        body = await desk.ask(settled.run, settled.case, ANALYSIS[form], told)
+        return answer_of(body, form, "coverage", Mark(settled.run, settled.case.at, settled.status))
+
+    return await answer_or_job(request, access, work)
+
+
+def asked_form(request: Request, among: Collection[Form]) -> Form:
+    """The form of the answer: by `?f=`, else by what `Accept` would rather have. Raises `Invalid` (`query.f`)."""
+    return form_of(request.query_params.get("f"), request.headers.get("accept", ""), among)
+
+
+def title_of(request: Request) -> dict[str, str]:
+    """What the request would have the answer called. Raises `Invalid` (`query.title`)."""
+    title = request.query_params.get("title")
+    if title is not None and (len(title) > MAX_TITLE_LENGTH or not title.isprintable()):
+        raise Invalid(f"title is a line of up to {MAX_TITLE_LENGTH} characters.", code="query.title")
+    return {} if title is None else {"title": title}
+
+
+def answer_of(body: bytes, form: Form, what: str, mark: Mark) -> Answer:
+    """*body* in *form*, as a file with a name if it is one."""
+    return Answer(body, MEDIA_TYPES[form], mark.file_name(what, form) if form in FILES else None)
 
 
 async def settled_for(request: Request, access: Access, question: Question, *, most_cells: int) -> Settled:

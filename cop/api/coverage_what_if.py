@@ -5,11 +5,12 @@ from __future__ import annotations
 from fastapi import APIRouter, Request, Response
 
 from cop.api import examples_what_if as examples
-from cop.api.coverage import MAX_DRAWN_CELLS, desk_of, settled_for, wants_geojson
+from cop.api.coverage import desk_of, settled_for, wants_geojson
 from cop.api.requests import check_query, read_json
 from cop.api.shapes import GEOJSON, JSON
 from cop.auth import Access, Accessed
 from cop.planning import what_if_answers as answers
+from cop.planning.forms import MAX_DRAWN_CELLS
 from cop.planning.question import parse_question
 from cop.planning.what_if_question import VARIANTS, parse_variants
 from layers.model import Scope

@@ -172,6 +172,14 @@ async def on_unknown_error(request: Request, error: Exception) -> Response:
     return problem(request, 500, "internal", "Something went wrong here; the request id names it in the log.")
 
 
+async def answer_to(request: Request, error: Exception) -> Response:
+    """What *error* is answered with, for work that goes on after its request has been answered."""
+    handlers = request.app.exception_handlers
+    handler = next(handlers[kind] for kind in type(error).__mro__ if kind in handlers)
+    found: Response = await handler(request, error)
+    return found
+
+
 def install(app: FastAPI) -> None:
     """Give every error of *app* its answer."""
     app.add_exception_handler(errors.LayersError, on_layers_error)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-_AREA = {
+from cop.api.examples_jobs import ACCEPTED
+from cop.planning.forms import ANALYSIS, MEDIA_TYPES, Form
+
+AREA = {
     "type": "Polygon",
     "coordinates": [[[-87.66, 41.87], [-87.61, 41.87], [-87.61, 41.9], [-87.66, 41.9], [-87.66, 41.87]]],
 }
 _QUESTION: dict[str, Any] = {
-    "area": _AREA,
+    "area": AREA,
     "layers": ["cfd.units", "cfd.stations"],
     "at_least": 1,
     "resolution": 9,
@@ -54,8 +57,15 @@ BODY: dict[str, Any] = {
             "name": "f",
             "in": "query",
             "required": False,
-            "schema": {"type": "string", "enum": ["json", "geojson"]},
-        }
+            "schema": {"type": "string", "enum": list(ANALYSIS)},
+        },
+        {
+            "name": "title",
+            "in": "query",
+            "required": False,
+            "description": "Of a briefing.",
+            "schema": {"type": "string", "maxLength": 200},
+        },
     ],
 }
 ANSWER: dict[int | str, dict[str, Any]] = {
@@ -63,9 +73,10 @@ ANSWER: dict[int | str, dict[str, Any]] = {
         "description": "The area in parts: covered at least as often as asked, less often (gap), more often (overlap).",
         "content": {
             "application/json": {"schema": {"type": "object"}, "example": _ANALYSIS},
-            "application/geo+json": {"schema": {"type": "object"}},
+            **{MEDIA_TYPES[form]: {"schema": {}} for form in ANALYSIS if form is not Form.JSON},
         },
     },
+    202: ACCEPTED,
     413: {
         "description": "More cells than the limit, by estimate (`h3.too_many_cells`), or too many features."
     },

@@ -17,6 +17,7 @@ from starlette.requests import ClientDisconnect
 
 from cop.api.errors import UnsupportedBody
 from layers import strictjson
+from layers.directory import SLUG
 from layers.errors import Invalid, InvalidFeature, InvalidJson, LayersError, TooLarge
 from layers.model import BBox
 from layers.times import parse_time
@@ -168,6 +169,18 @@ class Lines:
         if batch:
             yield batch
 
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """The body as it stands, in pieces of whole lines, a megabyte or more each but for the last."""
+        rest = bytearray()
+        async for chunk in self._chunks():
+            rest += chunk
+            if len(rest) >= BATCH_BYTES and (end := rest.rfind(self._separator)) >= 0:
+                yield bytes(rest[:end])
+                del rest[: end + 1]
+            self._check(rest)
+        if rest:
+            yield bytes(rest)
+
     async def _parse(self, text: bytes) -> object:
         try:
             return await _loads(text)
@@ -223,6 +236,15 @@ def check_query(request: Request, *known: str) -> None:
             raise Invalid(f"There is no parameter “{name[:40]}” here; {takes}.", code="query.unknown")
         if names.count(name) > 1:
             raise Invalid(f"The parameter “{name}” comes twice.", code=f"query.{name}")
+
+
+def check_name(name: str) -> None:
+    """Refuse a name in an address that is not one that may be given to a thing of one's own."""
+    if not SLUG.fullmatch(name):
+        detail = (
+            f"“{name[:40]}” is no name: a letter, then up to 31 letters, digits and hyphens, all lower case."
+        )
+        raise Invalid(detail, code="path.name")
 
 
 def names_etag(if_none_match: str, etag: str) -> bool:

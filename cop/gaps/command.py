@@ -75,10 +75,10 @@ def gaps(
             "capabilities": capability,
             "reach": reach_of(reach_m, minutes, roads),
             "at": at,
-            "weight": None if weight is None else {"table": weight},
+            "weights": None if weight is None else {"table": weight},
         }
         question |= {name: value for name, value in optional.items() if value}
-        rule = parse_question({name: value for name, value in question.items() if name != "weight"}).rule
+        rule = parse_question(question).rule
         with Client(url, key) as client, asking() as progress:
             answer = orjson.loads(client.ask(ANALYSIS, question, progress=progress))
             for path, form in forms:

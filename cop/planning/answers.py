@@ -10,36 +10,41 @@ import orjson
 import shapely
 
 from cop.planning.desk import Loaded
-from layers.hexes import Hexes, outlines, patches
+from cop.planning.keeping import with_rule
+from layers.hexes import Hexes, outlines, patches, span_sums
 from layers.planning.coverage import Coverage
 from layers.planning.ground import edge_m
 from layers.planning.model import Cover, Input
 from layers.planning.notes import notes
 from layers.planning.reasons import Explained, explain
+from layers.planning.weights import Demand
 
 MAX_PATCHES = 1_000
 """Separate gaps that are listed one by one, the largest first; `area_count` says how many there are."""
 MAX_EXPLAINED = 200
 """Gaps that are listed with their reasons."""
+MOST_TOLD = 5
+"""The depth from which on cells are no longer told apart: nobody reads more shades off a map."""
 MAX_SOLE = 200
 """Covers that are listed with what only they cover, those first that would be missed most."""
 
 
 def as_json(loaded: Loaded, stated: dict[str, Any]) -> bytes:
     """Areas and compacted cells; *stated* are the members that the request settled (`status`)."""
-    return orjson.dumps(stated | totals(loaded))
+    return orjson.dumps(with_rule(stated | totals(loaded)))
 
 
 def as_geojson(loaded: Loaded, stated: dict[str, Any]) -> bytes:
     """The same, as a FeatureCollection: each separate piece of gap, overlap and covered ground with its km²."""
-    body = {"type": "FeatureCollection", "features": pieces_of(loaded.coverage)} | stated | totals(loaded)
+    told = with_rule(stated | totals(loaded))
+    body = {"type": "FeatureCollection", "features": pieces_of(loaded.coverage)} | told
     return orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 def pieces_of(found: Coverage) -> list[dict[str, Any]]:
     """Each separate piece of gap, overlap and covered ground as a GeoJSON feature with `role` and `km2`."""
     masks = {"gap": found.gap, "overlap": found.overlap, "covered": ~found.gap}
-    return [piece for role, mask in masks.items() for piece in _features(found.hexes(mask), role)]
+    return [piece for role, mask in masks.items() for piece in drawn(found.hexes(mask), role)]
 
 
 def totals(loaded: Loaded) -> dict[str, Any]:
@@ -47,26 +52,28 @@ def totals(loaded: Loaded) -> dict[str, Any]:
     found = loaded.coverage
     gap = found.hexes(found.gap)
     area_km2 = float(found.field.km2.sum())
-    return head(loaded) | {
-        "area_km2": km2(area_km2),
-        "covered_km2": km2(found.km2(~found.gap)),
-        "gap_km2": km2(found.km2(found.gap)),
-        "overlap_km2": km2(found.km2(found.overlap)),
-        "covered_share": round(found.km2(~found.gap) / area_km2, 6) if area_km2 else None,
-        "area_cells": found.field.size,
-        "gap": cells(gap) | _gaps(found, gap),
-        "overlap": cells(found.hexes(found.overlap)),
-        "depths": _depths(found),
-        "agencies": [
-            {"agency": each.agency, "covers_km2": km2(each.covers_km2), "only_km2": km2(each.only_km2)}
-            for each in found.agencies
-        ],
-        "capabilities": [
-            {"capability": name, "covers_km2": km2(found.km2(mask))}
-            for name, mask in found.by_capability.items()
-        ],
-        "only": _only(found),
-    }
+    return (
+        head(loaded)
+        | weighed(loaded)
+        | {
+            "area_km2": km2(area_km2),
+            "covered_km2": km2(found.km2(~found.gap)),
+            "gap_km2": km2(found.km2(found.gap)),
+            "overlap_km2": km2(found.km2(found.overlap)),
+            "covered_share": round(found.km2(~found.gap) / area_km2, 6) if area_km2 else None,
+            "area_cells": found.field.size,
+            "gap": cells(gap) | _gaps(found, gap, loaded.demand),
+            "overlap": cells(found.hexes(found.overlap)),
+            "depths": _depths(found, loaded.demand),
+            "depth_cells": _depth_cells(found),
+            "agencies": _agencies(found, loaded.demand),
+            "capabilities": [
+                {"capability": name, "covers_km2": km2(found.km2(mask))}
+                for name, mask in found.by_capability.items()
+            ],
+            "only": _only(found),
+        }
+    )
 
 
 def head(loaded: Loaded) -> dict[str, Any]:
@@ -81,6 +88,24 @@ def head(loaded: Loaded) -> dict[str, Any]:
         "inputs": [_input(each) for each in loaded.inputs],
         "notes": notes(case, loaded.coverage.covers, loaded.inputs),
     }
+
+
+def weighed(loaded: Loaded) -> dict[str, Any]:
+    """What the parts of the area weigh, if the question says by what; what lies outside of it is said too."""
+    found, demand = loaded.coverage, loaded.demand
+    if demand is None:
+        return {}
+    gap = demand.sum(found.gap)
+    covered = demand.inside - gap
+    parts = {
+        "inside": weight(demand.inside),
+        "outside": weight(demand.outside),
+        "covered": weight(covered),
+        "gap": weight(gap),
+        "overlap": weight(demand.sum(found.overlap)),
+        "covered_share": round(covered / demand.inside, 6) if demand.inside else None,
+    }
+    return {"weights": {**demand.weights.origin, "unit": demand.weights.unit} | parts}
 
 
 def cover_of(cover: Cover) -> dict[str, Any]:
@@ -99,6 +124,11 @@ def km2(value: float) -> float:
     return round(value, 6)
 
 
+def weight(value: float) -> float:
+    """What ground weighs, to a millionth of its unit."""
+    return round(value, 6) + 0.0  # never -0
+
+
 def cells(hexes: Hexes) -> dict[str, Any]:
     """A set of cells as the wire has it: compacted, with their number at the resolution asked for."""
     return {"cells": [f"{cell:x}" for cell in hexes.compact_cells().tolist()], "cell_count": hexes.count}
@@ -113,11 +143,16 @@ def _input(each: Input) -> dict[str, Any]:
     }
 
 
-def _gaps(found: Coverage, gap: Hexes) -> dict[str, Any]:
+def _gaps(found: Coverage, gap: Hexes, demand: Demand | None) -> dict[str, Any]:
     pieces = patches(gap)
     first = pieces[:MAX_EXPLAINED]
     why = explain(found, [piece.hexes for piece in first], [piece.center for piece in first])
-    areas = [{"km2": km2(piece.km2), "center": piece.center} for piece in pieces[:MAX_PATCHES]]
+    areas: list[dict[str, Any]] = [
+        {"km2": km2(piece.km2), "center": piece.center} for piece in pieces[:MAX_PATCHES]
+    ]
+    if demand is not None:
+        for area, piece in zip(areas, pieces, strict=False):
+            area["weight"] = weight(span_sums(demand.values, found.field.spans(piece.hexes)))
     areas[: len(why)] = [area | explained(each) for area, each in zip(areas, why, strict=False)]
     return {"area_count": len(pieces), "areas": areas}
 
@@ -143,14 +178,39 @@ def explained(each: Explained) -> dict[str, Any]:
     }
 
 
-def _depths(found: Coverage) -> list[dict[str, Any]]:
+def _depths(found: Coverage, demand: Demand | None) -> list[dict[str, Any]]:
     """How much ground has each depth, from 0 on; depths that no cell has are left out."""
     per_depth = np.bincount(found.depth, found.field.km2)
     number = np.bincount(found.depth)
-    return [
+    depths: list[dict[str, Any]] = [
         {"depth": depth, "km2": km2(float(per_depth[depth])), "cells": int(number[depth])}
         for depth in np.flatnonzero(number).tolist()
     ]
+    if demand is not None:
+        weights = np.bincount(found.depth, demand.values)
+        for each in depths:
+            each["weight"] = weight(float(weights[each["depth"]]))
+    return depths
+
+
+def _depth_cells(found: Coverage) -> list[dict[str, Any]]:
+    """The ground of each depth, from 0 on and without those that no cell has; the last one is MOST_TOLD and deeper."""
+    told = np.minimum(found.depth, MOST_TOLD)
+    return [{"depth": depth} | cells(found.hexes(told == depth)) for depth in np.unique(told).tolist()]
+
+
+def _agencies(found: Coverage, demand: Demand | None) -> list[dict[str, Any]]:
+    agencies: list[dict[str, Any]] = [
+        {"agency": each.agency, "covers_km2": km2(each.covers_km2), "only_km2": km2(each.only_km2)}
+        for each in found.agencies
+    ]
+    if demand is not None:
+        alone = found.agency_counts == 1
+        for each in agencies:
+            mask = found.by_agency[each["agency"]]
+            each["covers_weight"] = weight(demand.sum(mask))
+            each["only_weight"] = weight(demand.sum(mask & alone))
+    return agencies
 
 
 def _only(found: Coverage) -> list[dict[str, Any]]:
@@ -160,7 +220,8 @@ def _only(found: Coverage) -> list[dict[str, Any]]:
     return [cover_of(found.covers[at]) | {"km2": km2(float(lost[at]))} for at in order if lost[at] > 0]
 
 
-def _features(hexes: Hexes, role: str) -> list[dict[str, Any]]:
+def drawn(hexes: Hexes, role: str) -> list[dict[str, Any]]:
+    """The polygons of *hexes* as GeoJSON features with `role` and `km2`."""
     return [
         {
             "type": "Feature",

@@ -19,7 +19,7 @@ from layers.times import parse_time
 
 MEMBERS = (
     *("area", "layers", "at_least", "resolution", "where", "agencies", "capabilities", "count_stale"),
-    *("reach", "at", "run"),
+    *("reach", "at", "run", "weights"),
 )
 OF_A_RUN = frozenset({"run"})
 """What may stand beside `run`: nothing else of the question, as the run has settled it."""
@@ -30,6 +30,9 @@ MAX_NAMES = 100
 MAX_WHERE_NAMES, MAX_WHERE_VALUES = 16, 100
 MAX_MINUTES = 600.0
 MAX_SPEED_KMH = 300.0
+MAX_INLINE_CELLS = 50_000
+"""Cells that a question brings along; more are uploaded as a table."""
+MAX_UNIT_LENGTH = 40
 AREAL = frozenset({"Polygon", "MultiPolygon"})
 
 
@@ -45,6 +48,8 @@ class Question:
     """The layer of kind `roads` along whose streets minutes are counted."""
     at: datetime | None = None
     """None: now."""
+    weights: dict[str, Any] | None = None
+    """By what ground is weighed: names a `table` or a `layer`, or has `cells`."""
     run: UUID | None = None
     """An earlier answer whose question, inputs and moment this one takes over."""
     stated: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
@@ -76,6 +81,7 @@ def parse_question(body: object, *, also: Iterable[str] = ()) -> Question:
         rule,
         roads,
         time_of(members, "at"),
+        _weights(members.get("weights")),
         stated={name: value for name, value in members.items() if name in MEMBERS},
     )
 
@@ -221,6 +227,30 @@ def _layers(value: object) -> tuple[str, ...] | None:
             detail = "A layer's name is text, “agency.slug”."
             raise Invalid(detail, pointer=f"/layers/{at}", code="coverage.layers")
     return tuple(dict.fromkeys(value))
+
+
+def _weights(value: object) -> dict[str, Any] | None:
+    if value is None:
+        return None
+    members = ("table", "layer", "property", "cells", "unit")
+    weights = object_of(value, members, pointer="/weights", code="coverage.weights")
+    if len({"table", "layer", "cells"} & set(weights)) != 1 or (
+        "property" in weights and "layer" not in weights
+    ):
+        detail = "Weights are {table}, {layer, property} or {cells}, each with a unit if you like."
+        raise Invalid(detail, pointer="/weights", code="coverage.weights")
+    for name in ("table", "layer", "property", "unit"):
+        text = weights.get(name, "")
+        if type(text) is not str or "\0" in text or len(text) > (MAX_UNIT_LENGTH if name == "unit" else 128):
+            detail = f"“{name}” is text of up to {MAX_UNIT_LENGTH if name == 'unit' else 128} characters, without NUL."
+            raise Invalid(detail, pointer=f"/weights/{name}", code="coverage.weights")
+    cells = weights.get("cells", {})
+    if type(cells) is not dict or len(cells) > MAX_INLINE_CELLS:
+        detail = (
+            f"“cells” has up to {MAX_INLINE_CELLS:,} H3 cells, each with a number; upload more as a table."
+        )
+        raise Invalid(detail, pointer="/weights/cells", code="coverage.weights")
+    return weights
 
 
 def _where(value: object) -> Where:

@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from cop.auth import Access
 from cop.planning.question import AREAL, Question
 from cop.planning.recording import find_run, head_of, question_of, record_of
+from cop.planning.weighing import read_weights, weighing_layer
 from layers.database import Database, driver
 from layers.directory import fits
 from layers.errors import Invalid
@@ -93,6 +94,7 @@ async def settle(
     layers, status = choose_layers(access, question)
     area = await _area(connection, access, question, placed_before=run is not None)
     check_area(area, question.resolution, limit=most_cells)
+    weighing = weighing_layer(access, question.weights, status)
     if run is not None and (known := remembered(run.id)) is not None:
         return Settled(run.id, known, run.status)
     now = await _moment(connection)
@@ -106,9 +108,20 @@ async def settle(
     roads = await _roads(connection, access, question, area, status)
     if roads is not None:
         notes += _of_roads(roads, at, asked_at, run)
+    weights = await read_weights(connection, access, question.weights, weighing, area, question.resolution)
+    if weights is not None and (at < asked_at or run is not None):
+        notes.append("What ground weighs is that of now.")
     hidden = unshared(access) if run is None else run.inputs.unshared
     case = Case(
-        area, question.resolution, question.rule, sources, at, hidden, roads=roads, notes=tuple(notes)
+        area,
+        question.resolution,
+        question.rule,
+        sources,
+        at,
+        hidden,
+        roads=roads,
+        notes=tuple(notes),
+        weights=weights,
     )
     if run is not None:
         return Settled(run.id, case, run.status)

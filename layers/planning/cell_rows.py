@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layers.errors import Invalid, RowsRejected, TooLarge
-from layers.hexes.ranks import Ids, are_cells, resolution_of, to_ranks
+from layers.hexes.ranks import Ids, are_cells, resolution_of, to_ids, to_ranks
 from layers.kinds import escaped
 from layers.model import Rejection
 from layers.planning.model import MAX_VALUE, CellValues
@@ -86,6 +86,13 @@ def cells_of(members: Mapping[str, Any], pointer: str) -> CellValues:
                 at, "cells.cell", f"“{name[:40]}” is not an H3 cell, or its value is no number for a cell."
             )
     return _checked(_rows(found), bad)
+
+
+def as_csv(values: CellValues) -> bytes:
+    """*values* as a table that `CellRows` takes, exactly."""
+    ids = to_ids(values.ranks, values.resolution).tolist()
+    rows = (f"{id:x},{value!r}\n" for id, value in zip(ids, values.values.tolist(), strict=True))
+    return f"cell,value\n{''.join(rows)}".encode()
 
 
 class _Rows(NamedTuple):

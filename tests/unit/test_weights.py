@@ -125,16 +125,15 @@ def test_points_weigh_in_their_cell_and_polygons_all_over_their_ground(
     found = field()
     shapes = [(box(lng, lat, lng + 0.08, lat + 0.06), float(value)) for lng, lat, value in corners]
     demand = weigh(of_features([(x, y, float(v)) for x, y, v in points], shapes), found)
-    expected = dict.fromkeys((f"{cell:x}" for cell in found.cells.tolist()), 0.0)
+    expected: dict[str, float] = dict.fromkeys((f"{cell:x}" for cell in found.cells.tolist()), 0.0)
     for lng, lat, value in points:
         cell = h3.latlng_to_cell(lat, lng, 8)
         expected[cell] = expected.get(cell, 0.0) + value
-    for shape, value in shapes:
+    for shape, weight in shapes:
         cells = [f"{cell:x}" for cell in fill(shape, 8)]
+        whole_km2 = sum(map(h3.cell_area, cells))
         for cell in cells:
-            expected[cell] = expected.get(cell, 0.0) + value * h3.cell_area(cell) / sum(
-                map(h3.cell_area, cells)
-            )
+            expected[cell] = expected.get(cell, 0.0) + weight * h3.cell_area(cell) / whole_km2
     for cell, value in by_cell(found, demand).items():
         assert value == pytest.approx(expected[cell], rel=1e-6, abs=1e-9)
     assert demand.total == 5 + sum(each[-1] for each in (*points, *corners))

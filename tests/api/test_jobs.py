@@ -1,0 +1,124 @@
+"""Questions that are answered later: over HTTP, by whichever process, and only to the agency that asked."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import httpx
+import pytest
+
+from cop.planning import jobs as working
+from tests.api.test_coverage import AREA, ASK, add, ask, at, clients, feature, settings
+from tests.conftest import Serving, serving
+
+__all__ = ["clients", "settings"]  # fixtures
+
+LATER = {"Prefer": "handling=lenient, respond-async; wait=10"}
+
+
+@pytest.fixture(autouse=True)
+def quick_beats(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(working, "BEAT_S", 0.05)
+
+
+async def later(client: httpx.AsyncClient, path: str = ASK, **question: Any) -> dict[str, Any]:
+    answer = await client.post(path, json={"area": AREA, **question}, headers=LATER)
+    assert answer.status_code == 202, answer.text
+    assert answer.headers["Preference-Applied"] == "respond-async"
+    job: dict[str, Any] = answer.json()
+    assert answer.headers["Location"] == f"/jobs/{job['id']}"
+    return job
+
+
+async def ended(client: httpx.AsyncClient, job: dict[str, Any]) -> dict[str, Any]:
+    async with asyncio.timeout(30):
+        while job["state"] in ("waiting", "running"):
+            await asyncio.sleep(0.02)
+            job = (await client.get(f"/jobs/{job['id']}")).json()
+    return job
+
+
+async def test_only_planners_have_jobs_and_only_their_agencys(clients: dict[str, httpx.AsyncClient]) -> None:
+    assert (await clients["public"].post(ASK, json={"area": AREA}, headers=LATER)).status_code == 401
+    assert (await clients["viewer"].post(ASK, json={"area": AREA}, headers=LATER)).status_code == 403
+    assert (await clients["public"].get("/jobs")).status_code == 401
+    job = await later(clients["cfd"])
+    for path in (f"/jobs/{job['id']}", f"/jobs/{job['id']}/result", "/jobs/none"):
+        assert (await clients["ems"].get(path)).json()["code"] == "job.not_found"
+    assert (await clients["ems"].delete(f"/jobs/{job['id']}")).status_code == 404
+    assert (await clients["ems"].get("/jobs")).json() == {"jobs": []}
+
+
+async def test_a_bad_question_is_refused_at_once(clients: dict[str, httpx.AsyncClient]) -> None:
+    refused = await clients["cfd"].post(ASK, json={"area": AREA, "at_least": 0}, headers=LATER)
+    assert (refused.status_code, refused.json()["code"]) == (422, "coverage.at_least")
+    assert (await clients["cfd"].get("/jobs")).json() == {"jobs": []}
+
+
+async def test_what_is_found_wrong_later_is_the_jobs_problem(clients: dict[str, httpx.AsyncClient]) -> None:
+    fire = clients["cfd"]
+    job = await ended(fire, await later(fire, layers=["ems.absent"]))
+    assert (job["state"], job["problem"]["code"]) == ("failed", "layer.not_found")
+    result = await fire.get(f"/jobs/{job['id']}/result")
+    assert (result.status_code, result.headers["content-type"]) == (404, "application/problem+json")
+    assert result.json() == job["problem"]
+
+
+async def test_the_result_is_what_the_request_would_have_been_answered_with(
+    clients: dict[str, httpx.AsyncClient],
+) -> None:
+    fire = clients["cfd"]
+    await add(fire, "cfd.units", "units", feature("u", at(-87.65, 41.88), reach_m=900))
+    job = await ended(fire, await later(fire))
+    assert (job["state"], job["progress"], job["path"]) == ("done", 1.0, ASK)
+    assert [each["rel"] for each in job["links"]] == ["self", "results"]
+    found = (await fire.get(job["links"][1]["href"])).json()
+    now = await ask(fire)
+    for name in ("gap", "covered_km2", "agencies", "inputs"):
+        assert found[name] == now[name]
+    assert [each["id"] for each in (await fire.get("/jobs")).json()["jobs"]] == [job["id"]]
+
+
+async def test_a_file_keeps_its_name(clients: dict[str, httpx.AsyncClient]) -> None:
+    fire = clients["cfd"]
+    job = await ended(fire, await later(fire, f"{ASK}?f=csv"))
+    result = await fire.get(f"/jobs/{job['id']}/result")
+    assert result.headers["content-type"] == "text/csv; charset=utf-8"
+    assert result.headers["content-disposition"].startswith('attachment; filename="coverage-')
+    assert result.text.startswith("cell,depth")
+
+
+async def test_another_process_tells_of_a_job_and_cancels_it(
+    server: Serving, clients: dict[str, httpx.AsyncClient], settings: Any
+) -> None:
+    from cop.app import create_app
+
+    fire = clients["cfd"]
+    async with (
+        serving(create_app(settings)) as other,
+        httpx.AsyncClient(base_url=other.url, headers=fire.headers) as there,
+        server.app.state.jobs._turn,  # as if another job ran
+    ):
+        job = await later(fire)
+        assert (await there.get(f"/jobs/{job['id']}")).json()["state"] == "waiting"
+        early = await there.get(f"/jobs/{job['id']}/result")
+        assert (early.status_code, early.json()["code"]) == (409, "job.waiting")
+        cancelled = (await there.delete(f"/jobs/{job['id']}")).json()
+        assert cancelled["state"] == "cancelled"
+        async with asyncio.timeout(10):
+            while server.app.state.jobs._own:  # noqa: ASYNC110 - a beat rings no bell
+                await asyncio.sleep(0.02)
+    assert (await fire.get(f"/jobs/{job['id']}/result")).json()["code"] == "job.cancelled"
+    assert (await fire.delete(f"/jobs/{job['id']}")).status_code == 204
+    assert (await fire.get(f"/jobs/{job['id']}")).status_code == 404
+
+
+async def test_short_questions_get_through_while_jobs_wait(
+    server: Serving, clients: dict[str, httpx.AsyncClient]
+) -> None:
+    fire = clients["cfd"]
+    async with server.app.state.jobs._turn:
+        jobs = [await later(fire) for _ in range(3)]
+        assert (await ask(fire))["gap"]["area_count"] == 1
+    assert [(await ended(fire, job))["state"] for job in jobs] == ["done"] * 3
