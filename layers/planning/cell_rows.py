@@ -149,9 +149,10 @@ def _check_header(line: bytes) -> None:
 
 
 def _read_together(lines: Sequence[bytes], first: int) -> _Rows | None:
-    """Lines without a fault, read at 0.4 µs each; None if there is any."""
-    parts = b",".join(lines).split(b",")
-    if len(parts) != 2 * len(lines) or any(b"_" in part or b'"' in part for part in parts):
+    """Lines without a fault, all at once; None if there is any."""
+    text = b",".join(lines)
+    parts = text.split(b",")
+    if len(parts) != 2 * len(lines) or b"_" in text or b'"' in text:
         return None
     try:
         ids = np.array([int(part, 16) for part in parts[::2]], np.uint64)

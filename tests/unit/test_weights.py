@@ -134,8 +134,8 @@ def test_points_weigh_in_their_cell_and_polygons_all_over_their_ground(
         whole_km2 = sum(map(h3.cell_area, cells))
         for cell in cells:
             expected[cell] = expected.get(cell, 0.0) + weight * h3.cell_area(cell) / whole_km2
-    for cell, value in by_cell(found, demand).items():
-        assert value == pytest.approx(expected[cell], rel=1e-6, abs=1e-9)
+    for cell, weight in by_cell(found, demand).items():
+        assert weight == pytest.approx(expected[cell], rel=1e-6, abs=1e-9)
     assert demand.total == 5 + sum(each[-1] for each in (*points, *corners))
     assert demand.inside + demand.outside == pytest.approx(demand.total)
 
