@@ -273,7 +273,7 @@ def push(
         lng=lng_column,
         lat=lat_column,
         rename=_renaming(property or []),
-        zone=_zone(time_zone),
+        zone=zone_named(time_zone),
     )
     job = Job(file, layer, url, columns, speed, retime, batch, lenient)
     errors = Console(stderr=True)
@@ -363,7 +363,8 @@ def _renaming(pairs: list[str]) -> dict[str, str]:
     return renaming
 
 
-def _zone(name: str | None) -> ZoneInfo | None:
+def zone_named(name: str | None) -> ZoneInfo | None:
+    """The time zone that an option names; `BadParameter` for one that there is none of."""
     try:
         return None if name is None else ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError) as error:

@@ -5,7 +5,7 @@ Each position counts from its time until the next of the same id, or until it is
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -36,7 +36,10 @@ class ZonesTimeline:
     zone_km2: NDArray[np.float64]
     """The ground of each zone: that of its cells."""
     covered_share: NDArray[np.float64]
-    """(steps, zones), 0 to 1."""
+    """(steps, zones), 0 to 1: at the step."""
+    within_share: NDArray[np.float64]
+    """(steps, zones): on the average of the time from the step until the next, exact. What comes by every full hour is
+    always there at the steps of an hour."""
     mean_share: NDArray[np.float64]
     """Of each zone, on the average of the whole window: exact, not of the steps."""
     dropped: int
@@ -91,12 +94,31 @@ def timeline_of_positions(
         )
     ]
     found = timeline(field, spells, asked, at_least, parts=parts, progress=progress)
-    assert found.exact is not None, "asked for"
     zone_km2 = _sums(field.km2, parts)
-    held = field.km2 * (1 - found.exact.uncovered_us / asked.length_us)
     with np.errstate(invalid="ignore"):
         shares = np.minimum(found.parts_km2 / zone_km2, 1.0)
-    return ZonesTimeline(found, zone_km2, shares, _sums(held, parts) / zone_km2, len(kept) - len(order))
+        within = [_sums(held, parts) / zone_km2 for held in _held_within(field, spells, asked, at_least)]
+        mean = _sums(_held(found), parts) / zone_km2
+    return ZonesTimeline(found, zone_km2, shares, np.array(within), mean, len(kept) - len(order))
+
+
+def _held_within(
+    field: Field, spells: Sequence[Spell], asked: Window, at_least: int
+) -> Iterator[NDArray[np.float64]]:
+    """The km² of each place that are held on the average of each step: step by step, which costs little more than the
+    whole at once.
+    """
+    begin_us, end_us = np.array([each[2:4] for each in spells], np.int64).reshape(-1, 2).T
+    for first_us in asked.steps.tolist():
+        step = Window(first_us, min(first_us + asked.step_us, asked.end_us), asked.step_us)
+        near = np.flatnonzero((begin_us < step.end_us) & (end_us > step.begin_us))
+        yield _held(timeline(field, [spells[number] for number in near.tolist()], step, at_least))
+
+
+def _held(found: Timeline) -> NDArray[np.float64]:
+    assert found.exact is not None, "asked for"
+    held: NDArray[np.float64] = found.field.km2 * (1 - found.exact.uncovered_us / found.window.length_us)
+    return held
 
 
 def on_earth(lng_lat: NDArray[np.float64]) -> Mask:

@@ -99,6 +99,23 @@ def test_the_mean_is_over_time_not_over_steps() -> None:
     assert found.mean_share.tolist() == [pytest.approx(1 / 60, rel=1e-5)] * 2
 
 
+@given(fixes(), st.integers(1, 2))
+def test_what_holds_within_each_step_is_what_holds_at_each_of_its_minutes(
+    known: list[Fix], at_least: int
+) -> None:
+    # Positions are of whole minutes and hold for ten, a millisecond less: within a minute nothing else changes.
+    found = over(known, at_least=at_least, stale_after_s=599.999)
+    minutes = over(known, at_least=at_least, stale_after_s=599.999, step=MINUTE).covered_share
+    for step, first in enumerate(range(0, 60, 7)):
+        mean = minutes[first : first + 7].mean(axis=0)
+        assert found.within_share[step] == pytest.approx(mean, abs=1e-4)
+
+
+def test_the_steps_make_up_the_mean() -> None:
+    found = over([("a", 3, -97.72, 30.25), ("b", 17, -97.79, 30.21)], step=10 * MINUTE)
+    assert found.within_share.mean(axis=0) == pytest.approx(found.mean_share, abs=1e-9)
+
+
 def test_without_a_window_it_is_the_whole_steps_of_the_positions() -> None:
     found = over([("a", 20, -97.72, 30.25), ("a", 80, -97.72, 30.25)], window=None, step=15 * MINUTE)
     window = found.timeline.window
