@@ -79,6 +79,7 @@ const NAME_PROPERTY: Record<Kind, string> = {
   zones: "name",
   coverage: "name",
   roads: "name",
+  alerts: "title",
 };
 
 /** What people call a feature; its id where it has no name. */

@@ -1,4 +1,4 @@
-// What the page asks over HTTP: one item, its track, and the gap analysis. Answers that are not 2xx become `Refused`.
+// What the page asks over HTTP. Answers that are not 2xx become `Refused`, with the server's own words.
 
 import type { Ref } from "./map/symbol-pool.ts";
 import type { Geometry, Properties } from "./wire.ts";
@@ -23,31 +23,13 @@ export interface Track {
   properties: { times: string[]; revisions: number[] };
 }
 
-export interface Analysis {
-  resolution: number;
-  at_least: number;
-  area_km2: number;
-  covered_km2: number;
-  gap_km2: number;
-  overlap_km2: number;
-  gap: { cells: string[]; cell_count: number; areas: { km2: number; center: [number, number] }[] };
-  overlap: { cells: string[]; cell_count: number };
-  agencies: { agency: string; covers_km2: number; only_km2: number }[];
-  inputs: { layer: string; features: number }[];
-  /** Sentences on layers that counted for nothing: a gap for want of a reach is no gap on the ground. */
-  notes: string[];
+export async function ask<T>(path: string, init: RequestInit): Promise<T> {
+  return (await (await answered(path, init)).json()) as T;
 }
 
-export interface Question {
-  area: Geometry;
-  layers?: string[];
-  at_least: number;
-  resolution: number;
-}
-
-async function ask<T>(path: string, init: RequestInit): Promise<T> {
+async function answered(path: string, init: RequestInit): Promise<Response> {
   const response = await fetch(path, { ...init, credentials: "same-origin" });
-  if (response.ok) return (await response.json()) as T;
+  if (response.ok) return response;
   const problem = (await response.json().catch(() => null)) as { detail?: unknown; title?: unknown } | null;
   const detail = [problem?.detail, problem?.title].find((each) => typeof each === "string" && each !== "");
   throw new Refused(
@@ -69,11 +51,26 @@ export function getTrack(ref: Ref, signal: AbortSignal): Promise<Track> {
   return ask(`${pathOf(ref)}/track?limit=500`, { signal });
 }
 
-export function analyse(question: Question, signal: AbortSignal): Promise<Analysis> {
-  return ask("/coverage/analysis", {
+export function post<T>(path: string, body: object, signal: AbortSignal): Promise<T> {
+  return ask(path, sent(body, "application/json", signal));
+}
+
+/** A file that the server makes, with the name that it gives it, if it gives one. */
+export async function fetchFile(
+  path: string,
+  body: object,
+  signal: AbortSignal,
+): Promise<{ blob: Blob; name: string | null }> {
+  const response = await answered(path, sent(body, "*/*", signal));
+  const [, name] = /filename="([^"/\\]+)"/.exec(response.headers.get("content-disposition") ?? "") ?? [];
+  return { blob: await response.blob(), name: name ?? null };
+}
+
+function sent(body: object, accept: string, signal: AbortSignal): RequestInit {
+  return {
     method: "POST",
-    headers: { "Content-Type": "application/json", Accept: "application/json" },
-    body: JSON.stringify(question),
+    headers: { "Content-Type": "application/json", Accept: accept },
+    body: JSON.stringify(body),
     signal,
-  });
+  };
 }

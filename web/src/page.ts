@@ -3,15 +3,18 @@
 
 import { batch, computed, effect, signal } from "@preact/signals";
 import type { FeatureCollection } from "geojson";
+import { type Alert, alertsOf } from "./alerts.ts";
 import { clockTime, nameOf, sinceTime, staleness } from "./format.ts";
-import { analyse, type Analysis, getItem, getTrack, type Item, Refused } from "./http.ts";
+import { getItem, getTrack, type Item, Refused } from "./http.ts";
 import { interest } from "./interest.ts";
 import { type Link, type LiveEvent, NO_LINK } from "./live.ts";
 import type { Order } from "./live-worker.ts";
 import { EMPTY_COLLECTION } from "./map/overlays.ts";
 import { type Camera, extent, type Hovered, PictureMap } from "./map/picture-map.ts";
 import { isSame, type Ref } from "./map/symbol-pool.ts";
-import { PALETTE, type Theme } from "./map/theme.ts";
+import type { Theme } from "./map/theme.ts";
+import type { Plan } from "./planner/plan.ts";
+import { Planner } from "./planner/planner.ts";
 import { apply, EMPTY, featureById, sizeOf, type State } from "./state.ts";
 import {
   type Distress,
@@ -25,14 +28,7 @@ import {
   summedLayers,
 } from "./summary.ts";
 import { read, type Settings, write } from "./url.ts";
-import type { BBox, Geometry, View } from "./wire.ts";
-
-export type Gap =
-  | { phase: "idle" }
-  | { phase: "drawing" }
-  | { phase: "working" }
-  | { phase: "done"; analysis: Analysis }
-  | { phase: "failed"; detail: string };
+import type { BBox, View } from "./wire.ts";
 
 /** Where the map is before the picture says where to look: the city whose streets we carry. */
 const FIRST_LOOK: Camera = { lng: -87.69, lat: 41.87, zoom: 10 };
@@ -53,7 +49,6 @@ export class Page {
   /** What else lies under the last click. */
   readonly stack = signal<Ref[]>([]);
   readonly item = signal<Item | null>(null);
-  readonly gap = signal<Gap>({ phase: "idle" });
   readonly help = signal(false);
   readonly bounds = signal<BBox | null>(null);
   readonly notice = signal<string | null>(null);
@@ -83,6 +78,7 @@ export class Page {
   /** Layers of which no feature can be listed or found, as they come summed. */
   readonly summed = computed(() => summedLayers(this.summary.value, this.off.value));
   readonly distress = computed(() => inDistress(this.state.peek(), this.now.value));
+  readonly alerts = computed<Alert[]>(() => alertsOf(this.state.peek(), this.off.value, this.now.value));
   readonly status = computed(() => {
     this.now.value;
     return pageStatus(this.state.peek(), this.operation.value?.id ?? null);
@@ -91,6 +87,7 @@ export class Page {
   readonly byView = signal(false);
   readonly live = computed(() => this.link.value.state === "live");
   readonly missingSince = computed(() => this.state.value.missingSince);
+  readonly planner = new Planner(this);
 
   map!: PictureMap;
   /** Puts the cursor into the search; the search box says how. */
@@ -102,7 +99,6 @@ export class Page {
   #lookingUntil = Infinity;
   #drawn = false;
   #view: View | null = null;
-  #drawing: AbortController | null = null;
 
   constructor() {
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", (event) => {
@@ -117,9 +113,12 @@ export class Page {
     const { camera } = this.settings.peek();
     if (camera !== null) this.#isPlaced();
     this.map = new PictureMap(container, this.theme.peek(), camera ?? FIRST_LOOK, () => this.serverNow(), {
-      onPick: (refs) => this.#pick(refs),
-      onHover: (over, x, y) => {
-        if (over !== null || this.hover.peek() !== null) this.hover.value = over && { over, x, y };
+      onPick: (refs, at, onSymbol) => {
+        if (!this.planner.click(at, !onSymbol)) this.#pick(refs);
+      },
+      onHover: (over, x, y, bareAt) => {
+        const named = this.planner.point(bareAt, x, y) ? null : over;
+        if (named !== null || this.hover.peek() !== null) this.hover.value = named && { over: named, x, y };
       },
       onCamera: (now, byHand) => this.#moved(now, byHand),
       // without a connection no tile comes either; the banner says so, the console need not repeat it
@@ -131,7 +130,7 @@ export class Page {
     this.#react();
     void this.map.ready.then(() => {
       this.bounds.value = this.map.bounds;
-      if (this.settings.peek().area) void this.analyseArea();
+      this.planner.start();
     });
   }
 
@@ -141,6 +140,10 @@ export class Page {
 
   set(change: Partial<Settings>): void {
     this.settings.value = { ...this.settings.peek(), ...change };
+  }
+
+  setPlan(change: Partial<Plan>): void {
+    this.set({ plan: { ...this.settings.peek().plan, ...change } });
   }
 
   select(ref: Ref | null): void {
@@ -162,7 +165,7 @@ export class Page {
   toggle(name: "follow" | "trail" | "table" | "gap"): void {
     if ((name === "follow" || name === "trail") && !this.settings.peek().selected) return;
     this.set({ [name]: !this.settings.peek()[name] });
-    if (name === "gap" && !this.settings.peek().gap) this.removeGap();
+    if (name === "gap" && !this.settings.peek().gap) this.planner.remove();
   }
 
   toggleLayers(names: string[], on: boolean): void {
@@ -193,7 +196,7 @@ export class Page {
     this.#placed = false;
     this.#lookingUntil = Infinity;
     this.set({ operation: id, selected: null, follow: false, off: [], statuses: [] });
-    this.removeGap();
+    this.planner.remove();
   }
 
   retryNow(): void {
@@ -204,77 +207,10 @@ export class Page {
   back(): void {
     const { selected, table, gap } = this.settings.peek();
     if (this.help.peek()) this.help.value = false;
-    else if (this.gap.peek().phase === "drawing") this.#drawing?.abort();
+    else if (this.planner.stopClicking()) return;
     else if (selected) this.select(null);
     else if (gap) this.toggle("gap");
     else if (table) this.toggle("table");
-  }
-
-  async drawGapArea(): Promise<void> {
-    this.#drawing?.abort();
-    const drawing = (this.#drawing = new AbortController());
-    this.gap.value = { phase: "drawing" };
-    const { drawArea } = await import("./map/draw-area.ts");
-    const color = PALETTE[this.theme.peek()].label;
-    const geometry = await drawArea(this.map.map, color, drawing.signal);
-    if (drawing.signal.aborted || geometry?.type !== "Polygon") {
-      if (this.#drawing === drawing) this.gap.value = { phase: "idle" };
-      return;
-    }
-    this.set({ area: geometry.coordinates[0]!.slice(0, -1) });
-    await this.analyseArea();
-  }
-
-  async takeView(): Promise<void> {
-    const [west, south, east, north] = this.map.bounds;
-    this.set({ area: [[west, south], [east, south], [east, north], [west, north]] }); // prettier-ignore
-    await this.analyseArea();
-  }
-
-  /** Asks for gaps and overlaps in the area of the settings, and draws the answer. */
-  async analyseArea(): Promise<void> {
-    const { area, atLeast, resolution, gapLayers } = this.settings.peek();
-    if (!area) return;
-    this.#drawing?.abort();
-    const asking = (this.#drawing = new AbortController());
-    this.gap.value = { phase: "working" };
-    const polygon: Geometry = { type: "Polygon", coordinates: [[...area, area[0]!]] };
-    this.map.show("area-of-interest", {
-      type: "FeatureCollection",
-      features: [{ type: "Feature", geometry: polygon, properties: {} }],
-    });
-    try {
-      const layers = gapLayers.length > 0 ? { layers: gapLayers } : {};
-      const question = { area: polygon, at_least: atLeast, resolution, ...layers };
-      const [analysis, { outlines }] = await Promise.all([
-        analyse(question, asking.signal),
-        import("./map/hexes.ts"),
-      ]);
-      const { gap, overlap } = analysis;
-      const hexes: FeatureCollection = {
-        type: "FeatureCollection",
-        features: [
-          ...outlines(gap.cells, gap.cell_count, analysis.resolution, "gap").features,
-          ...outlines(overlap.cells, overlap.cell_count, analysis.resolution, "overlap").features,
-        ],
-      };
-      if (asking.signal.aborted) return;
-      this.map.show("hexes", hexes);
-      this.gap.value = { phase: "done", analysis };
-    } catch (error) {
-      if (asking.signal.aborted) return;
-      const detail = error instanceof Refused ? error.message : "The server could not be reached. Try again.";
-      this.map.show("hexes", EMPTY_COLLECTION);
-      this.gap.value = { phase: "failed", detail };
-    }
-  }
-
-  removeGap(): void {
-    this.#drawing?.abort();
-    this.set({ area: null });
-    this.gap.value = { phase: "idle" };
-    this.map.show("hexes", EMPTY_COLLECTION);
-    this.map.show("area-of-interest", EMPTY_COLLECTION);
   }
 
   #order(order: Order): void {
@@ -382,7 +318,6 @@ export class Page {
 
   /** A second click on the same spot goes on to the next one of what lies there. */
   #pick(refs: Ref[]): void {
-    if (this.gap.peek().phase === "drawing") return;
     const at = refs.findIndex((ref) => isSame(ref, this.settings.peek().selected));
     const next = refs.length > 0 ? refs[(at + 1) % refs.length]! : null;
     batch(() => {

@@ -27,7 +27,7 @@ export interface AgencySummary {
   layers: LayerSummary[];
 }
 
-const KIND_ORDER: Kind[] = ["units", "incidents", "zones", "assets", "coverage", "roads"];
+const KIND_ORDER: Kind[] = ["units", "incidents", "zones", "assets", "coverage", "roads", "alerts"];
 
 /** Layers held, by agency, in the order of their names. */
 export function summarize(state: State, now: number): AgencySummary[] {

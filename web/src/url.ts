@@ -3,7 +3,18 @@
 
 import type { Camera } from "./map/picture-map.ts";
 import type { Ref } from "./map/symbol-pool.ts";
-import type { Position } from "./wire.ts";
+import {
+  flagsOf,
+  list,
+  NO_STATUS,
+  numbers,
+  readPlan,
+  readRef,
+  round,
+  whole,
+  writePlan,
+} from "./planner/link.ts";
+import { EMPTY_PLAN, type Plan } from "./planner/plan.ts";
 
 export type ThemeChoice = "auto" | "light" | "dark";
 
@@ -22,13 +33,9 @@ export interface Settings {
   follow: boolean;
   trail: boolean;
   table: boolean;
+  /** Whether the planner's panel is open. */
   gap: boolean;
-  atLeast: number;
-  resolution: number;
-  /** Layers that count in the gap analysis; empty: all that can. */
-  gapLayers: string[];
-  /** The ring of the area that was analysed, open (the first corner is not repeated). */
-  area: Position[] | null;
+  plan: Plan;
 }
 
 export const DEFAULTS: Settings = {
@@ -44,14 +51,8 @@ export const DEFAULTS: Settings = {
   trail: false,
   table: false,
   gap: false,
-  atLeast: 1,
-  resolution: 9,
-  gapLayers: [],
-  area: null,
+  plan: EMPTY_PLAN,
 };
-
-/** How the address names features without a status. */
-const NO_STATUS = "-";
 
 /** The settings that `fragment` (with or without `#`) says; what it does not say, or says badly, is the default. */
 export function read(fragment: string): Settings {
@@ -68,10 +69,7 @@ export function read(fragment: string): Settings {
     trail: query.has("trail"),
     table: query.has("table"),
     gap: query.has("gap"),
-    atLeast: whole(query.get("k"), 1, 20, DEFAULTS.atLeast),
-    resolution: whole(query.get("res"), 5, 11, DEFAULTS.resolution),
-    gapLayers: list(query.get("count")),
-    area: readArea(query.get("area")),
+    plan: readPlan(query),
   };
 }
 
@@ -82,8 +80,8 @@ export function write(settings: Settings): string {
     parts.push(
       `${name}=${encodeURIComponent(value).replace(/%2C/g, ",").replace(/%2F/g, "/").replace(/%3B/g, ";")}`,
     );
-  const { camera, operation, theme, off, selected, area } = settings;
-  if (camera) add("at", `${round(camera.lng, 5)},${round(camera.lat, 5)},${round(camera.zoom, 2)}`);
+  const { camera, operation, theme, off, selected, plan } = settings;
+  if (camera) add("at", `${round(camera.lng)},${round(camera.lat)},${Number(camera.zoom.toFixed(2))}`);
   if (operation !== null) add("op", operation);
   if (theme !== "auto") add("theme", theme);
   if (off.length > 0) add("off", [...off].sort().join(","));
@@ -92,21 +90,10 @@ export function write(settings: Settings): string {
   }
   if (settings.limit !== DEFAULTS.limit) add("limit", String(settings.limit));
   if (selected) add("sel", `${selected.layer}/${selected.id}`);
-  if (settings.atLeast !== DEFAULTS.atLeast) add("k", String(settings.atLeast));
-  if (settings.resolution !== DEFAULTS.resolution) add("res", String(settings.resolution));
-  if (settings.gapLayers.length > 0) add("count", [...settings.gapLayers].sort().join(","));
-  if (area) add("area", area.map(([lng, lat]) => `${round(lng!, 5)},${round(lat!, 5)}`).join(";"));
+  for (const [name, value] of writePlan(plan)) if (value !== "") add(name, value);
   for (const flag of ["follow", "trail", "table", "gap"] as const) if (settings[flag]) parts.push(flag);
+  parts.push(...flagsOf(plan));
   return parts.join("&");
-}
-
-function round(value: number, digits: number): number {
-  return Number(value.toFixed(digits));
-}
-
-function numbers(text: string, count: number): number[] | null {
-  const values = text.split(",").map(Number);
-  return values.length === count && values.every(Number.isFinite) ? values : null;
 }
 
 function readCamera(text: string | null): Camera | null {
@@ -115,27 +102,6 @@ function readCamera(text: string | null): Camera | null {
   return Math.abs(lng) <= 180 && Math.abs(lat) <= 90 && zoom >= 0 && zoom <= 22 ? { lng, lat, zoom } : null;
 }
 
-/** A layer's name holds no slash, so the first one ends it; an id may hold more. */
-function readRef(text: string | null): Ref | null {
-  const at = text?.indexOf("/") ?? -1;
-  return text && at > 0 && at < text.length - 1 ? { layer: text.slice(0, at), id: text.slice(at + 1) } : null;
-}
-
-function readArea(text: string | null): Position[] | null {
-  const ring = (text ?? "").split(";").map((corner) => numbers(corner, 2));
-  const good = ring.length >= 3 && ring.length <= 500 && ring.every((each) => each !== null);
-  return good ? (ring as Position[]) : null;
-}
-
 function oneOf<T extends string, D>(text: string | null, allowed: T[], otherwise: D): T | D {
   return allowed.includes(text as T) ? (text as T) : otherwise;
-}
-
-function whole(text: string | null, low: number, high: number, otherwise: number): number {
-  const value = Number(text ?? NaN);
-  return Number.isInteger(value) && value >= low && value <= high ? value : otherwise;
-}
-
-function list(text: string | null): string[] {
-  return text ? text.split(",").filter((each) => each !== "") : [];
 }

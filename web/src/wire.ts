@@ -7,7 +7,7 @@ import { RECORD_BYTES } from "./packed.ts";
 export const PROTOCOLS = ["cop.live.v1+bin", "cop.live.v1"];
 
 export type Status = "actual" | "exercise" | "test";
-export type Kind = "units" | "assets" | "incidents" | "zones" | "coverage" | "roads";
+export type Kind = "units" | "assets" | "incidents" | "zones" | "coverage" | "roads" | "alerts";
 export type Why = "deleted" | "expired" | "replaced" | "view" | "revoked" | "filter";
 
 export type Position = number[];
@@ -197,7 +197,7 @@ function absentOr<T>(value: unknown, item: (value: unknown, path: string) => T, 
 }
 
 const STATUSES = ["actual", "exercise", "test"] as const;
-const KINDS = ["units", "assets", "incidents", "zones", "coverage", "roads"] as const;
+const KINDS = ["units", "assets", "incidents", "zones", "coverage", "roads", "alerts"] as const;
 const WHYS = ["deleted", "expired", "replaced", "view", "revoked", "filter"] as const;
 
 /**

@@ -5,6 +5,7 @@ import type { FeatureCollection, Feature as GeoJsonFeature } from "geojson";
 import { nameOf } from "../format.ts";
 import { featuresOf, type Feature, type LayerState } from "../state.ts";
 import type { Geometry, Kind, Position } from "../wire.ts";
+import { typeOf } from "./symbols.ts";
 
 export interface AreaProperties {
   layer: string;
@@ -12,6 +13,8 @@ export interface AreaProperties {
   feature: string;
   kind: Kind;
   name: string;
+  /** What it says it is, such as a `gap` among zones. */
+  type: string;
   closed: boolean;
 }
 
@@ -49,7 +52,7 @@ function describe(layer: LayerState, feature: Feature): AreaProperties {
   const { id, kind } = layer.info;
   const name = nameOf(kind, feature.id, feature.properties);
   const closed = feature.properties["status"] === "closed" && kind === "incidents";
-  return { layer: id, feature: feature.id, kind, name, closed };
+  return { layer: id, feature: feature.id, kind, name, type: typeOf(kind, feature.properties), closed };
 }
 
 /** Where a symbol or a name of this geometry goes: the point itself, the middle of a line, the centroid of the largest ring. */

@@ -1,27 +1,57 @@
 // H3 cells as polygons to draw. Loaded only when somebody asks for gaps: the H3 library is as large as the rest of the page.
 
-import type { FeatureCollection } from "geojson";
-import { cellToBoundary, getResolution, uncompactCells } from "h3-js";
+import type { Feature, FeatureCollection } from "geojson";
+import { cellToBoundary, latLngToCell, uncompactCells } from "h3-js";
+import type { Analysis, Cells, VariantAnswer } from "../planner/answers.ts";
+
+export { CellSet } from "../planner/cell-set.ts";
 
 /** Beyond this many hexes the compacted ones are drawn as they are: nobody tells 30,000 cells apart on one screen. */
 const MOST_CELLS = 30_000;
 
-/** Outlines of compacted `cells` at `resolution`, with `role` as their property. */
+export type HexRole = "gap" | "overlap" | "depth" | "lost" | "won" | "pointed";
+
+/** Outlines of `cells` at `resolution`, with their role, and how deep they are covered if that is told. */
 export function outlines(
-  cells: string[],
-  cellCount: number,
+  { cells, cell_count }: Cells,
   resolution: number,
-  role: "gap" | "overlap",
+  role: HexRole,
+  depth?: number,
 ): FeatureCollection {
-  const drawn = cellCount <= MOST_CELLS ? uncompactCells(cells, resolution) : cells;
-  return {
-    type: "FeatureCollection",
-    features: drawn.map((cell) => ({
+  const drawn = cell_count <= MOST_CELLS ? uncompactCells(cells, resolution) : cells;
+  const properties = depth === undefined ? { role } : { role, depth };
+  return collection(
+    drawn.map((cell) => ({
       type: "Feature",
       geometry: { type: "Polygon", coordinates: [unwrapped(cellToBoundary(cell))] },
-      properties: { role, cell, resolution: getResolution(cell) },
+      properties,
     })),
-  };
+  );
+}
+
+/** The hexes of an answer: gap and overlap, or all of the area by depth. */
+export function answerHexes(answer: Analysis, byDepth: boolean): FeatureCollection {
+  const { resolution } = answer;
+  const parts = byDepth
+    ? answer.depth_cells.map((each) => outlines(each, resolution, "depth", each.depth))
+    : [outlines(answer.gap, resolution, "gap"), outlines(answer.overlap, resolution, "overlap")];
+  return collection(parts.flatMap(({ features }) => features));
+}
+
+/** The hexes that a variant uncovers and covers. */
+export function changedHexes(variant: VariantAnswer, resolution: number): FeatureCollection {
+  const lost = outlines(variant.newly_uncovered, resolution, "lost");
+  const won = outlines(variant.newly_covered, resolution, "won");
+  return collection([...lost.features, ...won.features]);
+}
+
+/** The cell at a place. */
+export function cellAt(lng: number, lat: number, resolution: number): string {
+  return latLngToCell(lat, lng, resolution);
+}
+
+function collection(features: Feature[]): FeatureCollection {
+  return { type: "FeatureCollection", features };
 }
 
 /**

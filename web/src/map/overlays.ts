@@ -8,6 +8,7 @@ import type {
   SourceSpecification,
 } from "maplibre-gl";
 import type { LayerInfo } from "../wire.ts";
+import type { HexRole } from "./hexes.ts";
 import { FONT, FONT_BOLD } from "./style.ts";
 import { Ring } from "./symbols.ts";
 import type { Palette } from "./theme.ts";
@@ -21,14 +22,55 @@ export const SOURCES = [
   "callsigns",
   "trail",
   "hexes",
+  "changed-hexes",
+  "pinned-hex",
+  "sites",
   "area-of-interest",
   "cells",
   "cell-counts",
 ] as const;
 export type SourceName = (typeof SOURCES)[number];
+/** Those that the page fills, not the map by itself. */
+export type ShownSource = Extract<
+  SourceName,
+  "trail" | "hexes" | "changed-hexes" | "pinned-hex" | "sites" | "area-of-interest"
+>;
 
 /** The basemap's first layer of names: areas go below it, so that streets can still be read. */
 export const BELOW_NAMES = "street-names";
+
+/** What a watched analysis publishes: the gaps that it finds. */
+const GAP_ZONE: ExpressionSpecification = [
+  "all",
+  ["==", ["get", "kind"], "zones"],
+  ["==", ["get", "type"], "gap"],
+];
+
+function role(name: HexRole): ExpressionSpecification {
+  return ["==", ["get", "role"], name];
+}
+
+/** Hexes by how many cover them: nobody is hatched, the more the stronger, the last shade for its depth and deeper. */
+function depthLayers(c: Palette): LayerSpecification[] {
+  const depth: ExpressionSpecification = ["get", "depth"];
+  const shades = DEPTH_OPACITY.flatMap((opacity, i) => [i, opacity]);
+  const opacity = ["interpolate", ["linear"], depth, ...shades] as unknown as ExpressionSpecification;
+  const covered: FilterSpecification = ["all", role("depth"), [">", depth, 0]];
+  return [
+    {
+      id: "depth-fill",
+      type: "fill",
+      source: "hexes",
+      filter: covered,
+      paint: { "fill-color": c.overlap, "fill-opacity": opacity },
+    },
+    pattern("depth-none", "hexes", ["all", role("depth"), ["==", depth, 0]], "gap-hatch"),
+    line("depth-line", "hexes", role("depth"), c.overlap, 0.4),
+  ];
+}
+
+/** How strongly a hex of each depth is filled; the legend of the panel is made of the same. */
+export const DEPTH_OPACITY = [0, 0.12, 0.24, 0.36, 0.5, 0.64] as const;
 
 /** Layers drawn below the names of the basemap. */
 export function groundLayers(c: Palette): LayerSpecification[] {
@@ -37,14 +79,22 @@ export function groundLayers(c: Palette): LayerSpecification[] {
     road("roads-line", { source: "areas", filter: kind("roads") }, c.label),
     fill("coverage-fill", "areas", kind("coverage"), c.coverage, 0.06),
     line("coverage-line", "areas", kind("coverage"), c.coverage, 1.5, [1, 2]),
-    fill("zones-fill", "areas", kind("zones"), c.zone, 0.15),
-    line("zones-line", "areas", kind("zones"), c.zone, 2.5, [3, 2]),
+    fill("zones-fill", "areas", ["all", kind("zones"), ["!", GAP_ZONE]], c.zone, 0.15),
+    line("zones-line", "areas", ["all", kind("zones"), ["!", GAP_ZONE]], c.zone, 2.5, [3, 2]),
+    pattern("gap-zones-fill", "areas", GAP_ZONE, "gap-hatch"),
+    line("gap-zones-line", "areas", GAP_ZONE, c.gap, 1.5),
     fill("incidents-fill", "areas", ["all", kind("incidents"), ["!", ["get", "closed"]]], c.incident, 0.2),
     line("incidents-line", "areas", kind("incidents"), c.incident, 2.5),
     fill("assets-fill", "areas", kind("assets"), c.text, 0.2),
-    pattern("gap-fill", "hexes", ["==", ["get", "role"], "gap"], "gap-hatch"),
-    line("gap-line", "hexes", ["==", ["get", "role"], "gap"], c.gap, 1),
-    pattern("overlap-fill", "hexes", ["==", ["get", "role"], "overlap"], "overlap-dots"),
+    ...depthLayers(c),
+    pattern("gap-fill", "hexes", role("gap"), "gap-hatch"),
+    line("gap-line", "hexes", role("gap"), c.gap, 1),
+    pattern("overlap-fill", "hexes", role("overlap"), "overlap-dots"),
+    pattern("lost-fill", "changed-hexes", role("lost"), "lost-cross"),
+    line("lost-line", "changed-hexes", role("lost"), c.lost, 2.5),
+    pattern("won-fill", "changed-hexes", role("won"), "won-plus"),
+    line("won-line", "changed-hexes", role("won"), c.won, 2.5),
+    line("pinned-line", "pinned-hex", undefined, c.label, 4),
     line("area-line", "area-of-interest", undefined, c.label, 2, [4, 3]),
     {
       id: "cells-fill",
@@ -118,9 +168,34 @@ export function upperLayers(c: Palette): LayerSpecification[] {
   ];
 }
 
-/** Drawn over everything, symbols too: hexes that hold somebody in distress. */
+/** Drawn over everything, symbols too: hexes that hold somebody in distress, and proposed sites with their numbers. */
 export function topLayers(c: Palette): LayerSpecification[] {
-  return [counts("cells-distress", ["==", ["get", "ring"], Ring.Distress], c.distressText, c.halo)];
+  return [
+    counts("cells-distress", ["==", ["get", "ring"], Ring.Distress], c.distressText, c.halo),
+    {
+      id: "sites-dot",
+      type: "circle",
+      source: "sites",
+      paint: {
+        "circle-radius": 13,
+        "circle-color": c.won,
+        "circle-stroke-color": c.halo,
+        "circle-stroke-width": 2.5,
+      },
+    },
+    {
+      id: "sites-number",
+      type: "symbol",
+      source: "sites",
+      layout: {
+        "text-field": ["get", "name"],
+        "text-font": FONT_BOLD,
+        "text-size": 14,
+        "text-allow-overlap": true,
+      },
+      paint: { "text-color": c.halo },
+    },
+  ];
 }
 
 function counts(id: string, filter: FilterSpecification, color: string, halo: string): LayerSpecification {
@@ -323,26 +398,33 @@ export function tileLayers(layer: LayerInfo, color: string, c: Palette): LayerSp
   ] as LayerSpecification[];
 }
 
-/** Patterns for gap and overlap, so that they differ in more than colour. 16 × 16 pixels, drawn at twice the density. */
-export function patternImage(kind: "hatch" | "dots", color: string): ImageData {
+/** Patterns, so that gap, overlap and what changes differ in more than colour. 16 × 16 pixels, drawn at twice the density. */
+export function patternImage(kind: "hatch" | "dots" | "cross" | "plus", color: string): ImageData {
   const side = 16;
   const canvas = document.createElement("canvas");
   canvas.width = canvas.height = side;
   const pen = canvas.getContext("2d")!;
   pen.fillStyle = pen.strokeStyle = color;
-  pen.globalAlpha = 0.15;
+  // what changes lies over gap and overlap, and must be seen through neither
+  pen.globalAlpha = kind === "cross" || kind === "plus" ? 0.45 : 0.15;
   pen.fillRect(0, 0, side, side);
   pen.globalAlpha = 0.75;
   if (kind === "dots") {
     pen.beginPath();
     pen.arc(side / 2, side / 2, 2.6, 0, 7);
     pen.fill();
+  } else if (kind === "plus") {
+    pen.fillRect(side / 2 - 1.5, 3, 3, 10);
+    pen.fillRect(3, side / 2 - 1.5, 10, 3);
   } else {
     pen.lineWidth = 2.5;
     pen.beginPath();
     for (const shift of [-side, 0, side]) {
       pen.moveTo(shift, side);
       pen.lineTo(shift + side, 0);
+      if (kind === "hatch") continue;
+      pen.moveTo(shift, 0);
+      pen.lineTo(shift + side, side);
     }
     pen.stroke();
   }

@@ -26,6 +26,7 @@ import {
   EMPTY_COLLECTION,
   groundLayers,
   patternImage,
+  type ShownSource,
   SOURCES,
   type SourceName,
   tileLayers,
@@ -50,9 +51,10 @@ export interface Camera {
 export type Hovered = Ref | { layer: string; cell: string };
 
 export interface Handlers {
-  /** Everything under the pointer, nearest first; empty for the bare map. */
-  onPick(refs: Ref[]): void;
-  onHover(what: Hovered | null, x: number, y: number): void;
+  /** Everything under the pointer at `at`, nearest first; empty for the bare map. `onSymbol`: the first is a symbol. */
+  onPick(refs: Ref[], at: Position, onSymbol: boolean): void;
+  /** `bareAt`: where the pointer is, if neither a symbol nor a hex of counts lies there. */
+  onHover(what: Hovered | null, x: number, y: number, bareAt: Position | null): void;
   onCamera(camera: Camera, byHand: boolean): void;
   /** Something could not be loaded or drawn. */
   onError(error: { message: string }): void;
@@ -101,6 +103,7 @@ export class PictureMap {
   #hidden: ReadonlySet<string> = new Set();
   #selected: Ref | null = null;
   #following = false;
+  #pointing = false;
   #data = new Map<SourceName, FeatureCollection>();
   #stale = new Set<SourceName>();
   /** For each tiled layer drawn: the revision its tiles are of, and when they were asked for. */
@@ -211,9 +214,19 @@ export class PictureMap {
     if (on) this.#centre();
   }
 
-  /** A collection for one of the sources that others fill: trail, hexes, area of interest. */
-  show(source: "trail" | "hexes" | "area-of-interest", data: FeatureCollection): void {
+  /** A collection for one of the sources that others fill. */
+  show(source: ShownSource, data: FeatureCollection): void {
     this.#put(source, data);
+  }
+
+  /** Whether a click means a place of the map, whatever is drawn there. */
+  point(on: boolean): void {
+    this.#pointing = on;
+    this.map.getCanvas().style.cursor = on ? "crosshair" : "";
+  }
+
+  get center(): Position {
+    return this.map.getCenter().toArray();
   }
 
   get bounds(): BBox {
@@ -280,6 +293,8 @@ export class PictureMap {
     const c = PALETTE[this.#theme];
     this.map.addImage("gap-hatch", patternImage("hatch", c.gap), { pixelRatio: 2 });
     this.map.addImage("overlap-dots", patternImage("dots", c.overlap), { pixelRatio: 2 });
+    this.map.addImage("lost-cross", patternImage("cross", c.lost), { pixelRatio: 2 });
+    this.map.addImage("won-plus", patternImage("plus", c.won), { pixelRatio: 2 });
     for (const name of SOURCES) {
       const data = this.#data.get(name) ?? EMPTY_COLLECTION;
       this.map.addSource(name, { type: "geojson", data });
@@ -415,19 +430,27 @@ export class PictureMap {
     this.map.on("click", (event) => {
       const refs = this.#pick(event);
       const cell = refs.length === 0 ? this.#pickCell(event) : null;
-      if (cell) void this.zoomInto(cell.cell);
-      else this.handlers.onPick(refs.length > 0 ? refs : this.#pickDrawn(event));
+      const onSymbol = refs.length > 0;
+      if (cell && !this.#pointing) void this.zoomInto(cell.cell);
+      else this.handlers.onPick(onSymbol ? refs : this.#pickDrawn(event), event.lngLat.toArray(), onSymbol);
     });
     this.map.on("mousemove", (event) => {
       const [ref] = this.#pick(event);
       const cell = ref ? null : this.#pickCell(event);
       const over = ref ?? cell ?? this.#pickDrawn(event)[0] ?? null;
-      this.map.getCanvas().style.cursor = cell ? "zoom-in" : over ? "pointer" : "";
-      this.handlers.onHover(over, event.point.x, event.point.y);
+      this.map.getCanvas().style.cursor = this.#pointing
+        ? "crosshair"
+        : cell
+          ? "zoom-in"
+          : over
+            ? "pointer"
+            : "";
+      const bareAt = ref || cell ? null : event.lngLat.toArray();
+      this.handlers.onHover(over, event.point.x, event.point.y, bareAt);
     });
     // what was under the pointer is elsewhere now
-    this.map.on("zoomstart", () => this.handlers.onHover(null, 0, 0));
-    this.map.on("mouseout", () => this.handlers.onHover(null, 0, 0));
+    this.map.on("zoomstart", () => this.handlers.onHover(null, 0, 0, null));
+    this.map.on("mouseout", () => this.handlers.onHover(null, 0, 0, null));
     this.map.on("zoom", () => this.#resize());
     this.map.on("moveend", (event) => {
       const { lng, lat } = this.map.getCenter();
@@ -470,7 +493,15 @@ export class PictureMap {
   #pickDrawn(event: MapMouseEvent): Ref[] {
     if (!this.#styled) return [];
     const tiled = [...this.#tiled.keys()].flatMap((name) => [`tiles:${name}:point`, `tiles:${name}:fill`]);
-    const layers = ["incidents-fill", "zones-fill", "zones-line", "coverage-fill", "assets-fill", ...tiled];
+    const layers = [
+      "incidents-fill",
+      "zones-fill",
+      "zones-line",
+      "gap-zones-fill",
+      "coverage-fill",
+      "assets-fill",
+      ...tiled,
+    ];
     const drawn = this.map.queryRenderedFeatures(event.point, {
       layers: layers.filter((id) => this.map.getLayer(id)),
     });

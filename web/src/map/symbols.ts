@@ -43,7 +43,7 @@ import type { Kind, Properties } from "../wire.ts";
 
 export type Shape = "circle" | "diamond" | "square";
 
-/** The frame by kind. Zones, coverage and roads are drawn as they lie; a symbol of one would be a square. */
+/** The frame by kind. Zones, coverage and roads are drawn as they lie, alerts are listed; a symbol of one would be a square. */
 export function shapeOf(kind: Kind): Shape {
   return kind === "units" ? "circle" : kind === "incidents" ? "diamond" : "square";
 }
@@ -96,6 +96,7 @@ const DEFAULT: Record<Kind, string> = {
   zones: "asset",
   coverage: "asset",
   roads: "asset",
+  alerts: "incident",
 };
 const TYPE_PROPERTY: Record<Kind, string> = {
   units: "unit_type",
@@ -104,6 +105,7 @@ const TYPE_PROPERTY: Record<Kind, string> = {
   zones: "zone_type",
   coverage: "capability",
   roads: "road_class",
+  alerts: "severity",
 };
 
 /** What a feature says it is (`engine`, `flood` …), or "". */

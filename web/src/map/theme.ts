@@ -24,6 +24,9 @@ export interface Palette {
   coverage: string;
   gap: string;
   overlap: string;
+  /** What a variant uncovers, and what it covers. */
+  lost: string;
+  won: string;
   trail: string;
   label: string;
   distressText: string;
@@ -51,6 +54,8 @@ export const PALETTE: Record<Theme, Palette> = {
     coverage: "#00639c",
     gap: "#a8003c",
     overlap: "#00639c",
+    lost: "#7a1fa2",
+    won: "#00654a",
     trail: "#5b2a86",
     label: "#1c1b19",
     distressText: "#c8001e",
@@ -76,6 +81,8 @@ export const PALETTE: Record<Theme, Palette> = {
     coverage: "#5cb8f0",
     gap: "#ffb000",
     overlap: "#5cb8f0",
+    lost: "#ff8ad8",
+    won: "#4fd1a0",
     trail: "#d3a6ff",
     label: "#f2f5f8",
     distressText: "#ff8a99",

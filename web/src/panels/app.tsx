@@ -2,10 +2,12 @@
 
 import { useEffect, useRef } from "preact/hooks";
 import type { Page } from "../page.ts";
+import { HoverHex } from "../planner/hex-card.tsx";
+import { PlannerPanel } from "../planner/panel.tsx";
+import { AlertList } from "./alerts.tsx";
 import { ExerciseBanner, LinkBanner, MissingBanner, NoAccess, Notice } from "./banners.tsx";
 import { Card, HoverName } from "./card.tsx";
 import { DistressList } from "./distress.tsx";
-import { GapPanel } from "./gap-panel.tsx";
 import { Help } from "./help.tsx";
 import { onKey } from "./keys.ts";
 import { LayerPanel } from "./layer-panel.tsx";
@@ -40,15 +42,17 @@ export function App({ page }: { page: Page }) {
         <div class="left">
           <LayerPanel page={page} />
         </div>
-        <div class="right">
+        <div class={`right ${page.settings.value.gap ? "planning" : ""}`}>
           <DistressList page={page} />
+          <AlertList page={page} />
           <SilenceList page={page} />
           <Card page={page} />
-          <GapPanel page={page} />
+          <PlannerPanel page={page} />
         </div>
         <UnitTable page={page} />
         <NoAccess page={page} />
         <HoverName page={page} />
+        <HoverHex page={page} />
       </main>
       <Help page={page} />
       <div class="spoken" aria-live="assertive" role="status">

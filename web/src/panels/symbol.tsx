@@ -8,6 +8,8 @@ export function Symbol({ kind, color, of = {} }: { kind: Kind; color: string; of
     <svg class="symbol" viewBox="0 0 24 24" aria-hidden="true">
       {kind === "roads" ? (
         <path d="M3 20C9 18 7 7 21 4" fill="none" stroke={color} stroke-width="2.5" />
+      ) : kind === "alerts" ? (
+        <path d={glyphPath(glyphOf(kind, of))} fill={color} />
       ) : kind === "zones" || kind === "coverage" ? (
         <rect
           x="3"

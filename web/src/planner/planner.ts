@@ -1,0 +1,259 @@
+// The planner's desk: asks for the coverage of an area, draws the answer, and leads on to what if, over time and where next.
+// What is set lies in the page's settings; what the server answered lies here.
+
+import { computed, effect, signal } from "@preact/signals";
+import type { FeatureCollection } from "geojson";
+import { ask, fetchFile, getItem, post } from "../http.ts";
+import { EMPTY_COLLECTION } from "../map/overlays.ts";
+import { PALETTE } from "../map/theme.ts";
+import type { Page } from "../page.ts";
+import type { Geometry, Position } from "../wire.ts";
+import type { Analysis, HexAnswer, Placement, Timeline } from "./answers.ts";
+import { Asking, inWords } from "./asking.ts";
+import type { CellSet } from "./cell-set.ts";
+import { HexLookup } from "./hex-lookup.ts";
+import { type Area, questionOf, timelineOf } from "./plan.ts";
+import { Variants } from "./variants.ts";
+
+/** What the next click on the map is for. */
+export type Clicking = "corners" | "addition" | null;
+
+export class Planner {
+  readonly analysis = new Asking<Analysis>();
+  readonly timeline = new Asking<Timeline>();
+  readonly placement = new Asking<Placement>();
+  readonly clicking = signal<Clicking>(null);
+  /** What is set, other than it was when the answer was asked for. */
+  readonly isOutdated = computed(() => {
+    const question = questionOf(this.page.settings.value.plan);
+    return this.analysis.answer !== null && JSON.stringify(question) !== this.#asked.value;
+  });
+  readonly run = computed(() => this.analysis.answer?.run ?? null);
+  readonly variants: Variants;
+  readonly pointed = new HexLookup(hexOf);
+  readonly pinned = new HexLookup(hexOf);
+  /** Where the pointer is while it points at a hex, CSS pixels. */
+  readonly pointer = signal<{ x: number; y: number }>({ x: 0, y: 0 });
+  /** Why a file could not be had, or which one is being made. */
+  readonly saving = signal<{ what: string; failed: string | null } | null>(null);
+  /** How far an added unit reaches, metres; null: as the question says. */
+  readonly newReachM = signal<number | null>(1500);
+
+  readonly #asked = signal<string | null>(null);
+  #drawing: AbortController | null = null;
+  #hexes: {
+    of: Analysis;
+    covered: CellSet;
+    cellAt: (lng: number, lat: number, resolution: number) => string;
+  } | null = null;
+
+  constructor(private readonly page: Page) {
+    this.variants = new Variants(page, this.run);
+  }
+
+  /** Follows the settings from now on; the map must be there. */
+  start(): void {
+    const byDepth = computed(() => this.page.settings.value.plan.byDepth);
+    effect(() => void this.#draw(this.analysis.answer, byDepth.value));
+    effect(() => this.#drawPinned(this.pinned.hex.value?.cell ?? null));
+    const tab = computed(() => this.page.settings.value.plan.tab);
+    effect(() => this.#drawSites(tab.value === "next" ? this.placement.answer : null));
+    effect(() => this.page.map.point(this.clicking.value === "addition"));
+    this.variants.start();
+    if (this.page.settings.peek().plan.area) void this.askAll();
+  }
+
+  async drawArea(): Promise<void> {
+    this.#drawing?.abort();
+    const drawing = (this.#drawing = new AbortController());
+    this.clicking.value = "corners";
+    const { drawArea } = await import("../map/draw-area.ts");
+    const color = PALETTE[this.page.theme.peek()].label;
+    const geometry = await drawArea(this.page.map.map, color, drawing.signal);
+    if (this.#drawing !== drawing) return;
+    this.clicking.value = null;
+    if (geometry?.type === "Polygon") await this.take({ ring: geometry.coordinates[0]!.slice(0, -1) });
+  }
+
+  async takeView(): Promise<void> {
+    const [west, south, east, north] = this.page.map.bounds;
+    await this.take({ ring: [[west, south], [east, south], [east, north], [west, north]] }); // prettier-ignore
+  }
+
+  async take(area: Area): Promise<void> {
+    this.page.setPlan({ area });
+    await this.askAll();
+  }
+
+  /** Asks for gaps and overlaps in the area of the settings. */
+  async askAll(): Promise<void> {
+    const question = questionOf(this.page.settings.peek().plan);
+    const { area } = this.page.settings.peek().plan;
+    if (!question || !area) return;
+    this.stopClicking();
+    this.pinned.leave();
+    this.pointed.leave();
+    this.placement.reset();
+    this.#asked.value = JSON.stringify(question);
+    const outlined = this.#outline(area);
+    await this.analysis.ask(async (signal) => {
+      const [answer] = await Promise.all([post<Analysis>("/coverage/analysis", question, signal), outlined]);
+      return answer;
+    });
+  }
+
+  async askTimeline(): Promise<void> {
+    const question = timelineOf(this.page.settings.peek().plan, this.page.serverNow());
+    if (question) await this.timeline.ask((signal) => post<Timeline>("/coverage/timeline", question, signal));
+  }
+
+  /** Asks about one moment of the timeline. */
+  async showMoment(at: number): Promise<void> {
+    this.page.setPlan({ at, tab: "answer" });
+    await this.askAll();
+  }
+
+  async askPlacement(): Promise<void> {
+    const { sites, siteReachM } = this.page.settings.peek().plan;
+    const run = this.run.peek();
+    if (!run) return;
+    const place = { goal: "most", n: sites, reach_m: siteReachM };
+    await this.placement.ask((signal) => post<Placement>("/coverage/placement", { run, place }, signal));
+  }
+
+  /** Makes the sites found the changes of variant B, and shows it. */
+  trySites(): void {
+    const { siteReachM } = this.page.settings.peek().plan;
+    const found = this.placement.answer?.sites ?? [];
+    const b = found.map(({ center: [lng, lat] }, i) => ({ do: "add" as const, lng, lat, reach_m: siteReachM, name: `Site ${i + 1}` })); // prettier-ignore
+    this.page.setPlan({ b, variant: "b", tab: "changes" });
+  }
+
+  /** Saves the answer as a file of the form `f`, as the server makes it. */
+  async save(f: string, name: string): Promise<void> {
+    const run = this.run.peek();
+    if (!run) return;
+    this.saving.value = { what: name, failed: null };
+    try {
+      const path = `/coverage/analysis?f=${f}`;
+      const file = await fetchFile(path, { run }, new AbortController().signal);
+      const link = document.createElement("a");
+      link.href = URL.createObjectURL(file.blob);
+      link.download = file.name ?? name;
+      link.click();
+      setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+      this.saving.value = null;
+    } catch (error) {
+      this.saving.value = { what: name, failed: inWords(error) };
+    }
+  }
+
+  remove(): void {
+    this.stopClicking();
+    this.page.setPlan({ area: null, a: [], b: [], at: null });
+    this.analysis.reset();
+    this.timeline.reset();
+    this.placement.reset();
+    this.pinned.leave();
+    this.pointed.leave();
+    this.page.map.show("area-of-interest", EMPTY_COLLECTION);
+  }
+
+  /** Ends what the next click was for; whether there was anything to end. */
+  stopClicking(): boolean {
+    const was = this.clicking.peek();
+    this.#drawing?.abort();
+    this.#drawing = null;
+    this.clicking.value = null;
+    return was !== null;
+  }
+
+  /** A click on the map, with nothing of the picture below it or with it; whether it was for us. */
+  click(at: Position, onBareMap: boolean): boolean {
+    if (this.clicking.peek() === "corners") return true;
+    if (this.clicking.peek() === "addition") {
+      this.clicking.value = null;
+      this.variants.addAt(at, this.newReachM.peek());
+      return true;
+    }
+    return onBareMap && this.pin(at);
+  }
+
+  /** Keeps the hex at a place in the panel; whether there is one. */
+  pin(at: Position): boolean {
+    const cell = this.#cellAt(at);
+    if (!cell) return false;
+    this.pinned.look(this.run.peek()!, cell, 0);
+    return true;
+  }
+
+  /** The pointer is at `at` of the bare map (null: elsewhere); whether that is a hex of ours. */
+  point(at: Position | null, x: number, y: number): boolean {
+    const cell = at && this.#cellAt(at);
+    if (!cell) {
+      this.pointed.leave();
+      return false;
+    }
+    this.pointer.value = { x, y };
+    this.pointed.look(this.run.peek()!, cell);
+    return true;
+  }
+
+  #cellAt([lng, lat]: Position): string | null {
+    const hexes = this.#hexes;
+    if (!hexes || hexes.of !== this.analysis.peek() || !this.page.settings.peek().gap) return null;
+    const cell = hexes.cellAt(lng!, lat!, hexes.of.resolution);
+    return hexes.covered.has(cell) ? cell : null;
+  }
+
+  async #draw(answer: Analysis | null, byDepth: boolean): Promise<void> {
+    if (!answer) return this.page.map.show("hexes", EMPTY_COLLECTION);
+    const { answerHexes, cellAt, CellSet } = await import("../map/hexes.ts");
+    if (this.analysis.peek() !== answer) return;
+    this.#hexes = {
+      of: answer,
+      covered: new CellSet(answer.depth_cells.flatMap(({ cells }) => cells)),
+      cellAt,
+    };
+    this.page.map.show("hexes", answerHexes(answer, byDepth));
+  }
+
+  #drawPinned(cell: string | null): void {
+    if (!cell) return this.page.map.show("pinned-hex", EMPTY_COLLECTION);
+    void import("../map/hexes.ts").then(({ outlines }) => {
+      const answer = this.analysis.peek();
+      if (!answer || this.pinned.hex.peek()?.cell !== cell) return;
+      this.page.map.show(
+        "pinned-hex",
+        outlines({ cells: [cell], cell_count: 1 }, answer.resolution, "pointed"),
+      );
+    });
+  }
+
+  #drawSites(found: Placement | null): void {
+    const features = (found?.sites ?? []).map(({ center }, i) => point(center, { name: String(i + 1) }));
+    this.page.map.show("sites", { type: "FeatureCollection", features });
+  }
+
+  async #outline(area: Area): Promise<void> {
+    const geometry: Geometry | null =
+      "ring" in area
+        ? { type: "Polygon", coordinates: [[...area.ring, area.ring[0]!]] }
+        : await getItem(area.ref, new AbortController().signal).then((item) => item.geometry);
+    const features = geometry ? [{ type: "Feature" as const, geometry, properties: {} }] : [];
+    this.page.map.show("area-of-interest", { type: "FeatureCollection", features });
+  }
+}
+
+function hexOf(run: string, cell: string, signal: AbortSignal): Promise<HexAnswer> {
+  return ask(`/coverage/runs/${run}/cells/${cell}`, { signal });
+}
+
+function point(coordinates: Position, properties: { name: string }): FeatureCollection["features"][number] {
+  return { type: "Feature", geometry: { type: "Point", coordinates }, properties };
+}
+
+/** Whether a feature may be an area that is asked about. */
+export function isAreal(geometry: Geometry | null): boolean {
+  return geometry?.type === "Polygon" || geometry?.type === "MultiPolygon";
+}

@@ -1,0 +1,149 @@
+// What if: the changes of the two variants, the server's answer to them, and the handles by which they are made.
+
+import { computed, effect, signal } from "@preact/signals";
+import { post } from "../http.ts";
+import type { Handle, Handles } from "../map/handles.ts";
+import { EMPTY_COLLECTION } from "../map/overlays.ts";
+import { isSame, type Ref } from "../map/symbol-pool.ts";
+import type { Page } from "../page.ts";
+import type { Position } from "../wire.ts";
+import type { VariantAnswer, WhatIf } from "./answers.ts";
+import { inWords, Newest } from "./asking.ts";
+import { type Change, newName, placedAt, withChange, without } from "./changes.ts";
+import type { Plan, VariantName } from "./plan.ts";
+
+export class Variants {
+  readonly answer = signal<WhatIf | null>(null);
+  readonly problem = signal<string | null>(null);
+  /** The shown variant as it is while a handle is being dragged; null: as it is set. */
+  readonly #dragged = signal<Change[] | null>(null);
+  readonly name = computed<VariantName>(() => this.#plan.value.variant);
+  readonly changes = computed<Change[]>(() => this.#plan.value[this.name.value]);
+  /** The answer to the shown variant. */
+  readonly shown = computed<VariantAnswer | null>(() => this.answer.value?.[this.name.value] ?? null);
+  readonly #plan = computed(() => this.page.settings.value.plan);
+  #newest = new Newest();
+  #handles: Handles | null = null;
+
+  constructor(
+    private readonly page: Page,
+    private readonly run: { value: string | null },
+  ) {}
+
+  /** Follows the settings from now on; the map must be there. */
+  start(): void {
+    const asked = computed(() => {
+      const run = this.run.value;
+      const { a, b, variant } = this.#plan.value;
+      const now = { a, b, ...(this.#dragged.value ? { [variant]: this.#dragged.value } : {}) };
+      return run && now.a.length + now.b.length > 0
+        ? JSON.stringify({ run, changes: now.a, ...(now.b.length > 0 ? { b: now.b } : {}) })
+        : null;
+    });
+    effect(() => {
+      const body = asked.value;
+      void this.#newest.run(() => this.#ask(body));
+    });
+    effect(() => void this.#draw(this.shown.value, this.answer.value));
+    const handles = computed(() => this.#handlesOf());
+    effect(() => void this.#showHandles(handles.value));
+  }
+
+  add(change: Change): void {
+    this.#set(withChange(this.changes.peek(), change));
+  }
+
+  addAt([lng, lat]: Position, reach_m: number | null): void {
+    this.add({ do: "add", lng: lng!, lat: lat!, reach_m, name: newName(this.changes.peek()) });
+  }
+
+  takeBack(index: number): void {
+    this.#set(without(this.changes.peek(), index));
+  }
+
+  undo(): void {
+    this.#set(this.changes.peek().slice(0, -1));
+  }
+
+  reset(): void {
+    this.#set([]);
+  }
+
+  #set(changes: Change[]): void {
+    const { variant } = this.page.settings.peek().plan;
+    this.page.setPlan({ [variant]: changes } as Partial<Plan>);
+  }
+
+  async #ask(body: string | null): Promise<void> {
+    if (body === null) {
+      this.answer.value = null;
+      this.problem.value = null;
+      return;
+    }
+    try {
+      this.answer.value = await post<WhatIf>(
+        "/coverage/what-if",
+        JSON.parse(body),
+        new AbortController().signal,
+      );
+      this.problem.value = null;
+    } catch (error) {
+      this.answer.value = null;
+      this.problem.value = inWords(error);
+    }
+  }
+
+  async #draw(shown: VariantAnswer | null, answer: WhatIf | null): Promise<void> {
+    if (!shown || !answer) return this.page.map.show("changed-hexes", EMPTY_COLLECTION);
+    const { changedHexes } = await import("../map/hexes.ts");
+    if (this.shown.peek() === shown)
+      this.page.map.show("changed-hexes", changedHexes(shown, answer.resolution));
+  }
+
+  /** While changes are made: what was moved or added, and what is selected, if it stands at a point. */
+  #handlesOf(): Handle[] {
+    const { gap, plan, selected } = this.page.settings.value;
+    if (!gap || plan.tab !== "changes" || this.run.value === null) return [];
+    const found: Handle[] = [];
+    this.changes.value.forEach((change, i) => {
+      if (change.do === "add") {
+        found.push({ key: `${i}`, at: [change.lng, change.lat], label: change.name, kind: "added" });
+      } else if (change.do === "move") {
+        found.push({ key: `${i}`, at: change.to, label: this.page.nameOf(change), kind: "moved" });
+      }
+    });
+    const isMoved = this.changes.value.some((each) => each.do === "move" && isSame(each, selected));
+    const at = selected && !isMoved && this.mayChange(selected) && this.page.map.placeOf(selected);
+    if (at) found.push({ key: "selected", at, label: this.page.nameOf(selected), kind: "here" });
+    return found;
+  }
+
+  /** Whether a feature is of a kind that can be moved. */
+  mayChange({ layer }: Ref): boolean {
+    const kind = this.page.state.peek().catalogue.get(layer)?.kind;
+    return kind === "units" || kind === "assets";
+  }
+
+  async #showHandles(handles: Handle[]): Promise<void> {
+    if (!this.#handles) {
+      if (handles.length === 0) return;
+      const { Handles } = await import("../map/handles.ts");
+      this.#handles ??= new Handles(this.page.map.map, (key, to, done) => this.#moved(key, to, done));
+    }
+    this.#handles.show(handles);
+  }
+
+  #moved(key: string, to: [number, number], done: boolean): void {
+    const { selected } = this.page.settings.peek();
+    const place: [number, number] = [Number(to[0].toFixed(5)), Number(to[1].toFixed(5))];
+    const before = this.changes.peek();
+    const after =
+      key !== "selected"
+        ? placedAt(before, Number(key), place)
+        : selected
+          ? withChange(before, { do: "move", ...selected, to: place })
+          : before;
+    this.#dragged.value = done ? null : after;
+    if (done) this.#set(after);
+  }
+}
