@@ -8,12 +8,14 @@ from fastapi import APIRouter, Request, Response
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cop.api import examples_placement
-from cop.api.coverage import desk_of
+from cop.api.jobs import answer_or_job, prefers_async
 from cop.api.requests import check_query, read_json
 from cop.api.shapes import JSON
 from cop.auth import Access, Accessed, Databased
 from cop.planning import placing
-from cop.planning.placing import Place, parse_place
+from cop.planning.desk import Desk
+from cop.planning.jobs import Answer
+from cop.planning.placing import MOST_JOB_SECONDS, MOST_SECONDS, Place, parse_place
 from cop.planning.question import parse_question
 from cop.planning.settling import settle
 from layers.errors import Invalid
@@ -33,19 +35,25 @@ async def post_placement(request: Request, access: Accessed, database: Databased
 
     The body is a question of coverage, or `run`, with `place` beside it. The answer is as good as greedy and swap find
     it, then as HiGHS improves it within `seconds`; `proof` says by how much the best possible one could be better.
+    With `weights` demand is what they count, else km². With `Prefer: respond-async` it is worked out as a job.
     """
     access.require(Scope.PLAN)
     check_query(request)
     body, _ = await read_json(request)
     question = parse_question(body, also=("place",))
-    place = parse_place(body.get("place") if isinstance(body, dict) else None)
-    desk = desk_of(request)
-    async with desk.turn():
+    asked = parse_place(
+        body.get("place") if isinstance(body, dict) else None,
+        most_seconds=MOST_JOB_SECONDS if prefers_async(request) else MOST_SECONDS,
+    )
+
+    async def work(desk: Desk) -> Answer:
         async with database.snapshot() as connection:
             settled = await settle(connection, access, question, most_cells=MAX_AREA_CELLS)
-            place = await with_points(connection, access, place, settled.case.area, settled.case.resolution)
-        found = await desk.ask(settled.run, settled.case, placing.as_json, {"status": settled.status}, place)
-    return Response(found, media_type=JSON, headers={"Cache-Control": "private, no-cache"})
+            place = await with_points(connection, access, asked, settled.case.area, settled.case.resolution)
+        stated = {"status": settled.status}
+        return Answer(await desk.ask(settled.run, settled.case, placing.as_json, stated, place), JSON)
+
+    return await answer_or_job(request, access, work)
 
 
 async def with_points(

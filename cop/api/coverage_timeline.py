@@ -5,11 +5,13 @@ from __future__ import annotations
 from fastapi import APIRouter, Request, Response
 
 from cop.api import examples_timeline
-from cop.api.coverage import desk_of
+from cop.api.jobs import answer_or_job
 from cop.api.requests import check_query, read_json
 from cop.api.shapes import GEOJSON, JSON
 from cop.auth import Accessed, Databased
 from cop.planning import timeline_answers as answers
+from cop.planning.desk import Desk
+from cop.planning.jobs import Answer
 from cop.planning.timeline_question import parse_timeline, settle_timeline
 from layers.errors import Invalid
 from layers.model import Scope
@@ -29,7 +31,8 @@ async def post_timeline(request: Request, access: Accessed, database: Databased)
     What is past is told by the log: each feature counts as it stood, from when that was received until it changed,
     left, expired or grew stale. What is to come rests on what stands now and on its shifts (`valid_from`,
     `valid_to`). Minutes are exact, not those of the steps; with `minutes: false` only the steps are worked out. As
-    JSON, as CSV (`?f=csv`: `cell,minutes_uncovered`), or as GeoJSON (`?f=geojson`): the worst moment in polygons.
+    JSON, as CSV (`?f=csv`: `cell,minutes_uncovered`), or as GeoJSON (`?f=geojson`): the worst moment in polygons. With
+    `Prefer: respond-async` it is worked out as a job.
     """
     access.require(Scope.PLAN)
     check_query(request, "f")
@@ -40,17 +43,17 @@ async def post_timeline(request: Request, access: Accessed, database: Databased)
         raise Invalid(
             "A CSV is of minutes: leave “minutes” out.", pointer="/minutes", code="timeline.minutes"
         )
-    desk = desk_of(request)
-    async with desk.turn():
+
+    async def work(desk: Desk) -> Answer:
         async with database.snapshot() as connection:
             settled = await settle_timeline(connection, access, asked, most_cells=MOST_CELLS[form])
         read = settled.case, settled.histories, settled.window
         if form == "csv":
-            found = await desk.run(answers.as_csv, *read)
-        else:
-            answer = answers.as_geojson if form == "geojson" else answers.as_json
-            found = await desk.run(answer, *read, asked.exact, {"status": settled.status})
-    return Response(found, media_type=TYPES[form], headers={"Cache-Control": "private, no-cache"})
+            return Answer(await desk.run(answers.as_csv, *read), TYPES[form])
+        answer = answers.as_geojson if form == "geojson" else answers.as_json
+        return Answer(await desk.run(answer, *read, asked.exact, {"status": settled.status}), TYPES[form])
+
+    return await answer_or_job(request, access, work)
 
 
 def _form(request: Request) -> str:

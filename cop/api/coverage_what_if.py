@@ -5,12 +5,15 @@ from __future__ import annotations
 from fastapi import APIRouter, Request, Response
 
 from cop.api import examples_what_if as examples
-from cop.api.coverage import desk_of, settled_for, wants_geojson
+from cop.api.coverage import settled_for, wants_geojson
+from cop.api.jobs import answer_or_job
 from cop.api.requests import check_query, read_json
 from cop.api.shapes import GEOJSON, JSON
 from cop.auth import Access, Accessed
 from cop.planning import what_if_answers as answers
+from cop.planning.desk import Desk
 from cop.planning.forms import MAX_DRAWN_CELLS
+from cop.planning.jobs import Answer
 from cop.planning.question import parse_question
 from cop.planning.what_if_question import VARIANTS, parse_variants
 from layers.model import Scope
@@ -34,15 +37,15 @@ async def post_what_if(request: Request, access: Accessed) -> Response:
     body, _ = await read_json(request)
     variants = parse_variants(body, agency=_agency(access))
     question = parse_question(body, also=VARIANTS)
-    desk = desk_of(request)
-    async with desk.turn():
+
+    async def work(desk: Desk) -> Answer:
         most = MAX_DRAWN_CELLS if draws else MAX_AREA_CELLS
         settled = await settled_for(request, access, question, most_cells=most)
         answer = answers.as_geojson if draws else answers.as_json
         found = await desk.ask(settled.run, settled.case, answer, {"status": settled.status}, variants)
-    return Response(
-        found, media_type=GEOJSON if draws else JSON, headers={"Cache-Control": "private, no-cache"}
-    )
+        return Answer(found, GEOJSON if draws else JSON)
+
+    return await answer_or_job(request, access, work)
 
 
 def _agency(access: Access) -> str:

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import orjson
 
+from cop.analysts import report
 from cop.planning.answers import cells, cover_of, head
 from cop.planning.desk import Loaded
 from cop.planning.question import number, object_of, whole
 from layers.errors import Invalid
-from layers.hexes import spans_of
+from layers.hexes import span_sums, spans_of
 from layers.hexes.field import Counts
 from layers.hexes.sphere import EARTH_RADIUS_M, angle, on_sphere
 from layers.model import JsonObject
@@ -43,7 +44,9 @@ MEMBERS = ("goal", "n", "busy", "moves", "candidates", "reach_m", "prove", "seco
 SECONDS = 10.0
 """That a placement may take unless it says otherwise; as a job it may have more."""
 MOST_SECONDS = 25.0
-"""Of an answer that is waited for."""
+"""Of an answer that is waited for, …"""
+MOST_JOB_SECONDS = 500.0
+"""… and of a job."""
 
 
 class Goal(StrEnum):
@@ -147,12 +150,8 @@ def _is_position(value: object) -> bool:
     return bool(abs(value[0]) <= 180 and abs(value[1]) <= 90)
 
 
-def _nobody(share: float) -> None:
-    """Hear of progress, and do nothing."""
-
-
 def as_json(
-    loaded: Loaded, stated: JsonObject, place: Place, *, progress: Callable[[float], None] = _nobody
+    loaded: Loaded, stated: JsonObject, place: Place, *, progress: Callable[[float], None] = report
 ) -> bytes:
     """The answer to a placement; *stated* are the members that the request settled."""
     found = loaded.coverage
@@ -161,19 +160,27 @@ def as_json(
     answer: Placement | FullCover | MoveUp
     if place.goal is Goal.MOVE_UP:
         idle = [cover for cover in found.covers if cover.counts and cover.kind == "units"]
-        answer = _moved(found, idle, sites, place, budget)
+        answer = _moved(loaded, idle, sites, place, budget)
         own: JsonObject = {"moves": _moves(answer, idle, sites)}
     else:
-        answer = _placed(found, sites, place, budget)
+        answer = _placed(loaded, sites, place, budget)
         own = {"sites": _chosen(answer, sites)}
     if isinstance(answer, FullCover):
         left = found.field.hexes_in(answer.unreachable_spans)
-        own |= {"unreachable_km2": round(answer.unreachable, 6), "unreachable": cells(left)}
-    return orjson.dumps(stated | head(loaded) | _common(place, found, answer) | own)
+        left_km2 = span_sums(found.field.km2, answer.unreachable_spans)
+        own |= {"unreachable_km2": round(left_km2, 6), "unreachable": cells(left)}
+    return orjson.dumps(stated | head(loaded) | _common(loaded, place, answer) | own)
 
 
-def _placed(found: Coverage, sites: Candidates, place: Place, budget: Budget) -> Placement | FullCover:
-    demand, spans, prove = Demand(found.field.km2, found.depth), sites.spans, place.prove
+def _demand(loaded: Loaded) -> Demand:
+    """What is to gain cover: what the question weighs ground by, else the ground itself."""
+    found, weighed = loaded.coverage, loaded.demand
+    return Demand(found.field.km2 if weighed is None else weighed.values, found.depth)
+
+
+def _placed(loaded: Loaded, sites: Candidates, place: Place, budget: Budget) -> Placement | FullCover:
+    found = loaded.coverage
+    demand, spans, prove = _demand(loaded), sites.spans, place.prove
     if place.goal is Goal.FULL:
         return full_cover(demand, spans, at_least=found.at_least, prove=prove, budget=budget)
     if place.goal is Goal.EXPECTED:
@@ -181,13 +188,13 @@ def _placed(found: Coverage, sites: Candidates, place: Place, budget: Budget) ->
     return most_covered(demand, spans, place.n, at_least=found.at_least, prove=prove, budget=budget)
 
 
-def _moved(found: Coverage, idle: Sequence[Cover], sites: Candidates, place: Place, budget: Budget) -> MoveUp:
+def _moved(loaded: Loaded, idle: Sequence[Cover], sites: Candidates, place: Place, budget: Budget) -> MoveUp:
     return move_up(
-        Demand(found.field.km2, found.depth),
+        _demand(loaded),
         [cover.spans for cover in idle],
         sites.spans,
         place.n,
-        at_least=found.at_least,
+        at_least=loaded.coverage.at_least,
         distances_m=_distances_m(idle, sites),
         prove=place.prove,
         budget=budget,
@@ -223,13 +230,14 @@ def _reach_m(place: Place, reach: Straight | Along | None) -> float:
             raise Invalid(detail, pointer="/place/reach_m", code="placement.reach_m")
 
 
-def _common(place: Place, found: Coverage, answer: Placement | FullCover | MoveUp) -> JsonObject:
+def _common(loaded: Loaded, place: Place, answer: Placement | FullCover | MoveUp) -> JsonObject:
     """Demand before and after, the ground that gains cover, and how good the answer is known to be."""
+    found, weights = loaded.coverage, loaded.case.weights
     gained = (found.depth < found.at_least) & (answer.depth >= found.at_least)
     lost = (found.depth >= found.at_least) & (answer.depth < found.at_least)
     return {
         "goal": place.goal,
-        "unit": "km²",
+        "unit": "km²" if weights is None else weights.unit,
         "demand": round(answer.total, 6),
         "covered_before": round(answer.before, 6),
         "covered_after": round(answer.after, 6),

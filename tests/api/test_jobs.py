@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import h3.api.basic_str as h3
 import httpx
 import pytest
 
@@ -122,3 +124,33 @@ async def test_short_questions_get_through_while_jobs_wait(
         jobs = [await later(fire) for _ in range(3)]
         assert (await ask(fire))["gap"]["area_count"] == 1
     assert [(await ended(fire, job))["state"] for job in jobs] == ["done"] * 3
+
+
+async def test_a_placement_by_weights_is_a_job_and_may_take_longer_then(
+    clients: dict[str, httpx.AsyncClient],
+) -> None:
+    fire = clients["cfd"]
+    place = {
+        "goal": "most",
+        "n": 1,
+        "reach_m": 1000,
+        "seconds": 60,
+        "candidates": [[-87.65, 41.88], [-87.61, 41.91]],
+    }
+    weights = {"cells": {h3.latlng_to_cell(41.91, -87.61, 9): 250}, "unit": "people"}
+    question = {"area": AREA, "weights": weights, "place": place}
+    assert (await fire.post("/coverage/placement", json=question)).json()["code"] == "placement.seconds"
+    job = await ended(fire, await later(fire, "/coverage/placement", **question))
+    found = (await fire.get(f"/jobs/{job['id']}/result")).json()
+    assert (found["unit"], found["demand"], found["covered_after"]) == ("people", 250, 250)
+
+
+async def test_a_timeline_is_a_job(clients: dict[str, httpx.AsyncClient]) -> None:
+    fire = clients["cfd"]
+    now = datetime.now(UTC).replace(microsecond=0)
+    window = {"from": (now - timedelta(hours=2)).isoformat(), "to": now.isoformat(), "step_minutes": 60}
+    job = await ended(fire, await later(fire, "/coverage/timeline", window=window))
+    assert job["state"] == "done", job
+    direct = (await fire.post("/coverage/timeline", json={"area": AREA, "window": window})).json()
+    result = (await fire.get(f"/jobs/{job['id']}/result")).json()
+    assert result["steps"] == direct["steps"]
