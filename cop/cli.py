@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from cop.api.requests import parse_bbox
 from cop.bench.command import app as bench_app
 from cop.feeds_table import feeds
+from cop.gaps.by_hour import gaps_by_hour
 from cop.gaps.command import gaps
 from cop.push import push
 from cop.server import Result, check_port, database_at, in_transaction, run_server
@@ -50,6 +51,7 @@ app.command("push")(push)
 app.command("watch")(watch)
 app.command("feeds")(feeds)
 app.command("gaps")(gaps)
+app.command("gaps-by-hour")(gaps_by_hour)
 
 LayerArgument = Annotated[str, typer.Argument(metavar="AGENCY.SLUG", help="The layer's name.")]
 AgencyOption = Annotated[str, typer.Option("--agency", help="The agency's slug.")]
