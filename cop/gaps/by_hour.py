@@ -5,33 +5,26 @@ It asks no service: what it is told in the command line is all that it goes by.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 import web
 from cop.gaps.command import asking, show
-from cop.gaps.hours import Asked, ByHour, as_csv, as_geojson, by_hour, facts_of
-from cop.gaps.observed import read_positions, read_zones
 from cop.push import zone_named
 from layers.errors import Invalid, LayersError
 from layers.exchange import Columns, parsed_time
 
+if TYPE_CHECKING:
+    from cop.gaps.hours import Asked, ByHour
+
 MAX_TITLE_LENGTH = 200
 
 
-def as_png(told: ByHour) -> bytes:
-    """The picture, with the ground that the built page has."""
-    from cop.gaps.hours_picture import as_png  # matplotlib takes half a second, and tables need none of it
-
-    return as_png(told, web.assets())
-
-
-WRITERS: Mapping[str, Callable[[ByHour], bytes]] = {".csv": as_csv, ".geojson": as_geojson, ".png": as_png}
-"""What makes the file of each ending."""
+FORMS = (".csv", ".geojson", ".png")
+"""The endings of the files that it writes."""
 
 
 def gaps_by_hour(
@@ -60,16 +53,19 @@ def gaps_by_hour(
     ] = None,
     title: Annotated[str, typer.Option(help="Of the picture.")] = "",
     out: Annotated[
-        list[Path] | None, typer.Option(help=f"A file: {' '.join(WRITERS)}; may be given again.")
+        list[Path] | None, typer.Option(help=f"A file: {' '.join(FORMS)}; may be given again.")
     ] = None,
 ) -> None:
     """Show how much of each zone was covered, hour by hour, from files alone; and draw it.
 
     Each position counts from its time until the next of the same unit, or until it is stale.
     """
+    # scipy takes a third of a second, which the other commands shall not wait for.
+    from cop.gaps.hours import Asked, facts_of
+
     zone = zone_named(time_zone)
     try:
-        files = [(path, writer_of(path)) for path in out or ()]
+        files = [(path, form_of(path)) for path in out or ()]
         asked = Asked(
             reach_m=reach_m,
             stale_after_s=stale_after_s,
@@ -81,11 +77,9 @@ def gaps_by_hour(
             title=title_of(title),
         )
         columns = Columns(id=id_column, time=time_column, lng=lng_column, lat=lat_column, zone=zone)
-        with asking() as progress:
-            areas = read_zones(zones, name_property, resolution)
-            told = by_hour(areas, read_positions(positions, columns), asked, progress)
-            for path, writer in files:
-                path.write_bytes(writer(told))
+        told = _found(zones, name_property, positions, columns, asked)
+        for path, form in files:
+            path.write_bytes(_file(told, form))
     except (LayersError, OSError) as error:
         typer.echo(f"cop: {error}", err=True)
         raise typer.Exit(2) from error
@@ -94,12 +88,33 @@ def gaps_by_hour(
         typer.echo(f"Written: {path}")
 
 
-def writer_of(path: Path) -> Callable[[ByHour], bytes]:
-    """What makes the file that *path* names; `Invalid` (`gaps.form`) for an ending that there is none for."""
-    writer = WRITERS.get(path.suffix.lower())
-    if writer is None:
-        raise Invalid(f"{path.name} says no form that there is: {' '.join(WRITERS)}.", code="gaps.form")
-    return writer
+def _found(zones: Path, name_property: str, positions: Path, columns: Columns, asked: Asked) -> ByHour:
+    from cop.gaps.hours import by_hour
+    from cop.gaps.observed import read_positions, read_zones
+
+    with asking() as progress:
+        areas = read_zones(zones, name_property, asked.resolution)
+        return by_hour(areas, read_positions(positions, columns), asked, progress)
+
+
+def _file(told: ByHour, form: str) -> bytes:
+    from cop.gaps.hours import as_csv, as_geojson
+
+    if form == ".csv":
+        return as_csv(told)
+    if form == ".geojson":
+        return as_geojson(told)
+    from cop.gaps.hours_picture import as_png
+
+    return as_png(told, web.assets())
+
+
+def form_of(path: Path) -> str:
+    """The form that *path* names; `Invalid` (`gaps.form`) for an ending that there is none for."""
+    form = path.suffix.lower()
+    if form not in FORMS:
+        raise Invalid(f"{path.name} says no form that there is: {' '.join(FORMS)}.", code="gaps.form")
+    return form
 
 
 def moment_of(text: str | None, zone: tzinfo | None, option: str) -> datetime | None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
@@ -16,6 +14,7 @@ from numpy.typing import NDArray
 
 from cop.briefing.facts import Facts, Table, km, km2
 from cop.gaps.observed import Positions, Zones
+from cop.planning.forms import csv_text
 from layers.planning.ground import edge_m
 from layers.planning.positions import ZonesTimeline, on_earth, timeline_of_positions
 from layers.planning.timeline import moment_of
@@ -149,16 +148,13 @@ def as_csv(told: ByHour) -> bytes:
 
     What is covered, and what is not, is that on the average of the time from `from` until the next step.
     """
-    out = io.StringIO(newline="")
-    rows = csv.writer(out)
-    rows.writerow(("zone", "from", "covered_share", "gap_km2"))
     times = [step.isoformat() for step in told.steps]
+    rows = ["zone,from,covered_share,gap_km2\r\n"]
     for zone, name in enumerate(told.zones.names):
-        label = _no_formula(name)
+        label = csv_text(name)
         for step, time in enumerate(times):
-            covered = told.shares[step, zone]
-            rows.writerow((label, time, f"{covered:.6f}", f"{told.gap_km2(step, zone):.6f}"))
-    return out.getvalue().encode()
+            rows.append(f"{label},{time},{told.shares[step, zone]:.6f},{told.gap_km2(step, zone):.6f}\r\n")
+    return "".join(rows).encode()
 
 
 def as_geojson(told: ByHour) -> bytes:
@@ -190,11 +186,6 @@ def percent(share: float) -> str:
 
 def _rounded(share: float) -> float | None:
     return None if np.isnan(share) else round(float(share), 6)
-
-
-def _no_formula(text: str) -> str:
-    """A name that a spreadsheet would reckon with stays a name."""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 
 
 def _rule(told: ByHour) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import shapely
 from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.transforms import Bbox
@@ -25,6 +26,7 @@ CLASSES = ((0.2, "#b30000", "xxxx"), (0.4, "#e34a33", "////"), (0.6, "#fc8d59", 
            (1.0, "#fef0d9", ""))  # fmt: skip
 """Up to which share covered, in which colour and hatching: ColorBrewer's OrRd, which the colour-blind tell apart by its
 lightness."""
+COLORS = ListedColormap([color for _, color, _ in CLASSES])
 INK, FAINT = "#16181d", "#454b57"
 MOST_COLUMNS = 24
 """Numbers that fit side by side; of more steps, each column is the mean of some."""
@@ -113,11 +115,11 @@ def _table(axes: Axes, told: ByHour) -> None:
     shares = np.array([np.mean(told.shares[group], axis=0) for group in groups]).T[list(zones)]
     at = _class_of(shares)
     size = min(7.0, 130.0 / len(groups))
+    axes.pcolormesh(at, cmap=COLORS, vmin=-0.5, vmax=len(CLASSES) - 0.5)
     for (row, column), number in np.ndenumerate(at):
-        axes.fill_between((column, column + 1), row, row + 1, color=CLASSES[number][1], linewidth=0)
         ink = "white" if number < 2 else INK
-        axes.text(column + 0.5, row + 0.5, _number(float(shares[row, column])), fontsize=size, color=ink, ha="center",
-                  va="center")  # fmt: skip
+        text = _number(float(shares[row, column]))
+        axes.text(column + 0.5, row + 0.5, text, fontsize=size, color=ink, ha="center", va="center")
     axes.set_xlim(0, len(groups))
     axes.set_ylim(max(len(zones), 8), 0)
     names = [f"{plain(_short(told.zones.names[zone]))}  {rank}" for rank, zone in enumerate(zones, start=1)]

@@ -17,7 +17,7 @@ from matplotlib import image
 from typer.testing import CliRunner
 
 from cop.cli import app
-from cop.gaps.by_hour import moment_of, title_of, writer_of
+from cop.gaps.by_hour import form_of, moment_of, title_of
 from cop.gaps.hours import Asked, ByHour, as_csv, as_geojson, by_hour, facts_of, window_of
 from cop.gaps.hours_picture import as_png
 from cop.gaps.observed import Positions, Zones, read_positions, read_zones
@@ -156,7 +156,7 @@ def test_a_moment_names_its_zone(text: str) -> None:
 
 def test_a_file_of_no_known_form_and_a_title_of_two_lines_are_refused() -> None:
     with refused(Invalid, "gaps.form", r"\.csv \.geojson \.png"):
-        writer_of(Path("out.docx"))
+        form_of(Path("out.docx"))
     with refused(Invalid, "gaps.title"):
         title_of("a\nb")
 
