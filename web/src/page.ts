@@ -165,7 +165,6 @@ export class Page {
   toggle(name: "follow" | "trail" | "table" | "gap"): void {
     if ((name === "follow" || name === "trail") && !this.settings.peek().selected) return;
     this.set({ [name]: !this.settings.peek()[name] });
-    if (name === "gap" && !this.settings.peek().gap) this.planner.remove();
   }
 
   toggleLayers(names: string[], on: boolean): void {

@@ -8,6 +8,7 @@ import {
   type Analysis,
   depthInWords,
   distance,
+  fileName,
   type HexAnswer,
   reasonInWords,
   share,
@@ -419,4 +420,12 @@ test("an alert without a place has no box; one with an area has all of it", () =
   expect(boxOf(null)).toBeNull();
   expect(boxOf({ type: "Point", coordinates: LOOP })).toEqual([...LOOP, ...LOOP]);
   expect(boxOf({ type: "MultiPolygon", coordinates: [[ring], [[[5, -1], ...ring]]] })).toEqual([0, -1, 5, 3]);
+});
+
+test("the file of an exercise never passes for the real thing", () => {
+  const told = { at: "2026-11-22T14:02:11.2Z", run: "4b5b0f0e" };
+  expect(fileName({ ...told, status: "exercise" }, "geojson")).toBe(
+    "EXERCISE-coverage-20261122T140211Z-4b5b0f0e.geojson",
+  );
+  expect(fileName({ ...told, status: "actual" }, "csv")).toBe("coverage-20261122T140211Z-4b5b0f0e.csv");
 });

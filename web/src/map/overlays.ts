@@ -398,35 +398,48 @@ export function tileLayers(layer: LayerInfo, color: string, c: Palette): LayerSp
   ] as LayerSpecification[];
 }
 
-/** Patterns, so that gap, overlap and what changes differ in more than colour. 16 × 16 pixels, drawn at twice the density. */
-export function patternImage(kind: "hatch" | "dots" | "cross" | "plus", color: string): ImageData {
+/**
+ * Patterns, so that gap, overlap and what changes differ in more than colour. 16 × 16 pixels, drawn at twice the density.
+ * With `ink` the ground is solid, as what changes lies over gap and overlap, and the pattern is of that colour.
+ */
+export function patternImage(
+  kind: "hatch" | "dots" | "cross" | "plus",
+  color: string,
+  ink?: string,
+): ImageData {
   const side = 16;
   const canvas = document.createElement("canvas");
   canvas.width = canvas.height = side;
   const pen = canvas.getContext("2d")!;
-  pen.fillStyle = pen.strokeStyle = color;
-  // what changes lies over gap and overlap, and must be seen through neither
-  pen.globalAlpha = kind === "cross" || kind === "plus" ? 0.45 : 0.15;
+  pen.fillStyle = color;
+  pen.globalAlpha = ink ? 0.85 : 0.15;
   pen.fillRect(0, 0, side, side);
+  pen.fillStyle = pen.strokeStyle = ink ?? color;
   pen.globalAlpha = 0.75;
-  if (kind === "dots") {
-    pen.beginPath();
-    pen.arc(side / 2, side / 2, 2.6, 0, 7);
-    pen.fill();
-  } else if (kind === "plus") {
-    pen.fillRect(side / 2 - 1.5, 3, 3, 10);
-    pen.fillRect(3, side / 2 - 1.5, 10, 3);
-  } else {
-    pen.lineWidth = 2.5;
-    pen.beginPath();
-    for (const shift of [-side, 0, side]) {
-      pen.moveTo(shift, side);
-      pen.lineTo(shift + side, 0);
-      if (kind === "hatch") continue;
-      pen.moveTo(shift, 0);
-      pen.lineTo(shift + side, side);
-    }
-    pen.stroke();
-  }
+  pen.lineWidth = kind === "hatch" ? 2.5 : 1.5;
+  pen.beginPath();
+  if (kind === "dots") pen.arc(side / 2, side / 2, 2.6, 0, 7);
+  else if (kind === "plus") plus(pen, side);
+  else diagonals(pen, side, kind === "cross");
+  if (kind === "dots") pen.fill();
+  else pen.stroke();
   return pen.getImageData(0, 0, side, side);
+}
+
+function plus(pen: CanvasRenderingContext2D, side: number): void {
+  pen.moveTo(side / 2, 3);
+  pen.lineTo(side / 2, side - 3);
+  pen.moveTo(3, side / 2);
+  pen.lineTo(side - 3, side / 2);
+}
+
+/** Lines that go on in the next tile of the pattern, in one direction or in both. */
+function diagonals(pen: CanvasRenderingContext2D, side: number, both: boolean): void {
+  for (const shift of [-side, 0, side]) {
+    pen.moveTo(shift, side);
+    pen.lineTo(shift + side, 0);
+    if (!both) continue;
+    pen.moveTo(shift, 0);
+    pen.lineTo(shift + side, side);
+  }
 }

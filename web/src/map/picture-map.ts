@@ -225,6 +225,12 @@ export class PictureMap {
     this.map.getCanvas().style.cursor = on ? "crosshair" : "";
   }
 
+  /** CSS pixels. */
+  get size(): { width: number; height: number } {
+    const { clientWidth: width, clientHeight: height } = this.map.getContainer();
+    return { width, height };
+  }
+
   get center(): Position {
     return this.map.getCenter().toArray();
   }
@@ -293,8 +299,8 @@ export class PictureMap {
     const c = PALETTE[this.#theme];
     this.map.addImage("gap-hatch", patternImage("hatch", c.gap), { pixelRatio: 2 });
     this.map.addImage("overlap-dots", patternImage("dots", c.overlap), { pixelRatio: 2 });
-    this.map.addImage("lost-cross", patternImage("cross", c.lost), { pixelRatio: 2 });
-    this.map.addImage("won-plus", patternImage("plus", c.won), { pixelRatio: 2 });
+    this.map.addImage("lost-cross", patternImage("cross", c.lost, c.halo), { pixelRatio: 2 });
+    this.map.addImage("won-plus", patternImage("plus", c.won, c.halo), { pixelRatio: 2 });
     for (const name of SOURCES) {
       const data = this.#data.get(name) ?? EMPTY_COLLECTION;
       this.map.addSource(name, { type: "geojson", data });

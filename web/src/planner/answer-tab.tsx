@@ -189,13 +189,13 @@ function Agencies({ page, answer }: { page: Page; answer: Analysis }) {
   );
 }
 
-/** The forms in which an answer leaves; the server makes them of the same run. */
+/** The forms in which an answer leaves, which are also the endings of the files; the server makes them of the same run. */
 const FILES = [
-  ["html", "Briefing", "coverage.html"],
-  ["png", "Picture", "coverage.png"],
-  ["csv", "CSV", "coverage.csv"],
-  ["gpkg", "GeoPackage", "coverage.gpkg"],
-  ["geojson", "GeoJSON", "coverage.geojson"],
+  ["html", "Briefing"],
+  ["png", "Picture"],
+  ["csv", "CSV"],
+  ["gpkg", "GeoPackage"],
+  ["geojson", "GeoJSON"],
 ] as const;
 
 function Files({ page }: { page: Page }) {
@@ -205,8 +205,8 @@ function Files({ page }: { page: Page }) {
     <>
       <div class="buttons" role="group" aria-label="Save this answer as">
         <span>Save as</span>
-        {FILES.map(([form, title, name]) => (
-          <button key={form} disabled={isBusy} onClick={() => void page.planner.save(form, name)}>
+        {FILES.map(([form, title]) => (
+          <button key={form} disabled={isBusy} onClick={() => void page.planner.save(form)}>
             {title}
           </button>
         ))}

@@ -51,6 +51,8 @@ export interface Parts {
 
 export interface Analysis extends Parts {
   run: string;
+  /** `actual`, or an exercise's or a test's: then every file says so in its name. */
+  status: string;
   /** RFC 3339. */
   at: string;
   resolution: number;
@@ -196,4 +198,13 @@ export function depthInWords({ depth, at_least }: { depth: number; at_least: num
 /** How long a moment of a timeline lasts. */
 export function lasting({ at, until }: Moment): string {
   return age((Date.parse(until) - Date.parse(at)) / 1000);
+}
+
+/** The name of a file of an answer to which the server gives none; that of an exercise never passes for the real thing. */
+export function fileName(
+  { status, at, run }: Pick<Analysis, "status" | "at" | "run">,
+  ending: string,
+): string {
+  const mark = status === "actual" ? "" : `${status.toUpperCase()}-`;
+  return `${mark}coverage-${at.replace(/\.\d+/, "").replace(/[-:]/g, "")}-${run}.${ending}`;
 }

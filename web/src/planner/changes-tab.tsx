@@ -84,14 +84,16 @@ function Addition({ page }: { page: Page }) {
         Add one: click the map
       </button>
       <button onClick={() => planner.variants.addAt(page.map.center, reach)}>in the middle</button>
-      <span>reaching</span>
-      <Amount
-        name="Reach of what is added, metres"
-        unit="m"
-        value={reach ?? 1500}
-        most={100_000}
-        onChange={(metres) => (planner.newReachM.value = metres)}
-      />
+      <span class="together">
+        reaching{" "}
+        <Amount
+          name="Reach of what is added, metres"
+          unit="m"
+          value={reach}
+          most={100_000}
+          onChange={(metres) => (planner.newReachM.value = metres)}
+        />
+      </span>
     </div>
   );
 }

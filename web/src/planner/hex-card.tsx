@@ -12,8 +12,11 @@ export function HoverHex({ page }: { page: Page }) {
   const hex = page.planner.pointed.hex.value;
   if (!hex?.answer) return null;
   const { x, y } = page.planner.pointer.value;
+  // towards the middle of the map, where no panel lies
+  const { width, height } = page.map.size;
+  const side = `${x > width / 2 ? "leftwards" : ""} ${y > height / 2 ? "upwards" : ""}`;
   return (
-    <div class="hover hex" style={{ left: `${x}px`, top: `${y}px` }} aria-hidden="true">
+    <div class={`hover hex ${side}`} style={{ left: `${x}px`, top: `${y}px` }} aria-hidden="true">
       <About page={page} answer={hex.answer} />
     </div>
   );
@@ -26,11 +29,10 @@ export function PinnedHex({ page }: { page: Page }) {
       {hex && <Pinned page={page} hex={hex} />}
       {!hex && (
         <p class="note">
-          Point at a hex to see who covers it; click it to keep that here, or{" "}
+          Point at a hex to see who covers it; click it to keep that here. By keyboard:{" "}
           <button class="link" onClick={() => page.planner.pin(page.map.center)}>
-            take the hex in the middle of the map (x)
+            the hex in the middle of the map (x)
           </button>
-          .
         </p>
       )}
     </div>

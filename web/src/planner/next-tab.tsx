@@ -20,7 +20,7 @@ export function NextTab({ page }: { page: Page }) {
           most={50}
           onChange={(sites) => page.setPlan({ sites })}
         />
-        <span>each reaching</span>
+        <span>reaching</span>
         <Amount
           name="Reach of each, metres"
           unit="m"

@@ -8,11 +8,11 @@ import { EMPTY_COLLECTION } from "../map/overlays.ts";
 import { PALETTE } from "../map/theme.ts";
 import type { Page } from "../page.ts";
 import type { Geometry, Position } from "../wire.ts";
-import type { Analysis, HexAnswer, Placement, Timeline } from "./answers.ts";
+import { type Analysis, fileName, type HexAnswer, type Placement, type Timeline } from "./answers.ts";
 import { Asking, inWords } from "./asking.ts";
 import type { CellSet } from "./cell-set.ts";
 import { HexLookup } from "./hex-lookup.ts";
-import { type Area, questionOf, timelineOf } from "./plan.ts";
+import { type Area, questionOf, type Tab, timelineOf } from "./plan.ts";
 import { Variants } from "./variants.ts";
 
 /** What the next click on the map is for. */
@@ -28,6 +28,12 @@ export class Planner {
     const question = questionOf(this.page.settings.value.plan);
     return this.analysis.answer !== null && JSON.stringify(question) !== this.#asked.value;
   });
+  /** What the panel has open; null: it is closed. */
+  readonly tab = computed<Tab | null>(() => {
+    const { gap, plan } = this.page.settings.value;
+    return gap ? plan.tab : null;
+  });
+  readonly isOpen = computed(() => this.tab.value !== null);
   readonly run = computed(() => this.analysis.answer?.run ?? null);
   readonly variants: Variants;
   readonly pointed = new HexLookup(hexOf);
@@ -36,10 +42,11 @@ export class Planner {
   readonly pointer = signal<{ x: number; y: number }>({ x: 0, y: 0 });
   /** Why a file could not be had, or which one is being made. */
   readonly saving = signal<{ what: string; failed: string | null } | null>(null);
-  /** How far an added unit reaches, metres; null: as the question says. */
-  readonly newReachM = signal<number | null>(1500);
+  /** How far what is added to a variant reaches, metres. */
+  readonly newReachM = signal(1500);
 
   readonly #asked = signal<string | null>(null);
+  readonly #outline = signal<FeatureCollection>(EMPTY_COLLECTION);
   #drawing: AbortController | null = null;
   #hexes: {
     of: Analysis;
@@ -54,13 +61,25 @@ export class Planner {
   /** Follows the settings from now on; the map must be there. */
   start(): void {
     const byDepth = computed(() => this.page.settings.value.plan.byDepth);
-    effect(() => void this.#draw(this.analysis.answer, byDepth.value));
+    effect(() => void this.#draw(this.isOpen.value ? this.analysis.answer : null, byDepth.value));
+    effect(() =>
+      this.page.map.show("area-of-interest", this.isOpen.value ? this.#outline.value : EMPTY_COLLECTION),
+    );
     effect(() => this.#drawPinned(this.pinned.hex.value?.cell ?? null));
-    const tab = computed(() => this.page.settings.value.plan.tab);
-    effect(() => this.#drawSites(tab.value === "next" ? this.placement.answer : null));
+    effect(() => this.#drawSites(this.tab.value === "next" ? this.placement.answer : null));
     effect(() => this.page.map.point(this.clicking.value === "addition"));
     this.variants.start();
-    if (this.page.settings.peek().plan.area) void this.askAll();
+    // a closed panel keeps what was set and answered; one that is opened by a link asks what the link says
+    effect(() => {
+      if (!this.isOpen.value) this.#leave();
+      else if (this.analysis.state.peek().phase === "idle") void this.askAll();
+    });
+  }
+
+  #leave(): void {
+    this.stopClicking();
+    this.pinned.leave();
+    this.pointed.leave();
   }
 
   async drawArea(): Promise<void> {
@@ -90,12 +109,10 @@ export class Planner {
     const question = questionOf(this.page.settings.peek().plan);
     const { area } = this.page.settings.peek().plan;
     if (!question || !area) return;
-    this.stopClicking();
-    this.pinned.leave();
-    this.pointed.leave();
+    this.#leave();
     this.placement.reset();
     this.#asked.value = JSON.stringify(question);
-    const outlined = this.#outline(area);
+    const outlined = this.#drawOutline(area);
     await this.analysis.ask(async (signal) => {
       const [answer] = await Promise.all([post<Analysis>("/coverage/analysis", question, signal), outlined]);
       return answer;
@@ -130,9 +147,11 @@ export class Planner {
   }
 
   /** Saves the answer as a file of the form `f`, as the server makes it. */
-  async save(f: string, name: string): Promise<void> {
-    const run = this.run.peek();
-    if (!run) return;
+  async save(f: string): Promise<void> {
+    const answer = this.analysis.peek();
+    if (!answer) return;
+    const name = fileName(answer, f);
+    const { run } = answer;
     this.saving.value = { what: name, failed: null };
     try {
       const path = `/coverage/analysis?f=${f}`;
@@ -149,14 +168,12 @@ export class Planner {
   }
 
   remove(): void {
-    this.stopClicking();
+    this.#leave();
     this.page.setPlan({ area: null, a: [], b: [], at: null });
     this.analysis.reset();
     this.timeline.reset();
     this.placement.reset();
-    this.pinned.leave();
-    this.pointed.leave();
-    this.page.map.show("area-of-interest", EMPTY_COLLECTION);
+    this.#outline.value = EMPTY_COLLECTION;
   }
 
   /** Ends what the next click was for; whether there was anything to end. */
@@ -189,7 +206,7 @@ export class Planner {
 
   /** The pointer is at `at` of the bare map (null: elsewhere); whether that is a hex of ours. */
   point(at: Position | null, x: number, y: number): boolean {
-    const cell = at && this.#cellAt(at);
+    const cell = at && !this.variants.isDragging && this.#cellAt(at);
     if (!cell) {
       this.pointed.leave();
       return false;
@@ -235,13 +252,13 @@ export class Planner {
     this.page.map.show("sites", { type: "FeatureCollection", features });
   }
 
-  async #outline(area: Area): Promise<void> {
+  async #drawOutline(area: Area): Promise<void> {
     const geometry: Geometry | null =
       "ring" in area
         ? { type: "Polygon", coordinates: [[...area.ring, area.ring[0]!]] }
         : await getItem(area.ref, new AbortController().signal).then((item) => item.geometry);
     const features = geometry ? [{ type: "Feature" as const, geometry, properties: {} }] : [];
-    this.page.map.show("area-of-interest", { type: "FeatureCollection", features });
+    this.#outline.value = { type: "FeatureCollection", features };
   }
 }
 

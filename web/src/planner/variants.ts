@@ -44,9 +44,16 @@ export class Variants {
       const body = asked.value;
       void this.#newest.run(() => this.#ask(body));
     });
-    effect(() => void this.#draw(this.shown.value, this.answer.value));
+    effect(() => {
+      const isOpen = this.page.planner.tab.value === "changes";
+      void this.#draw(isOpen ? this.shown.value : null, this.answer.value);
+    });
     const handles = computed(() => this.#handlesOf());
     effect(() => void this.#showHandles(handles.value));
+  }
+
+  get isDragging(): boolean {
+    return this.#dragged.peek() !== null;
   }
 
   add(change: Change): void {
@@ -102,8 +109,8 @@ export class Variants {
 
   /** While changes are made: what was moved or added, and what is selected, if it stands at a point. */
   #handlesOf(): Handle[] {
-    const { gap, plan, selected } = this.page.settings.value;
-    if (!gap || plan.tab !== "changes" || this.run.value === null) return [];
+    if (this.page.planner.tab.value !== "changes" || this.run.value === null) return [];
+    const { selected } = this.page.settings.value;
     const found: Handle[] = [];
     this.changes.value.forEach((change, i) => {
       if (change.do === "add") {
