@@ -14,7 +14,7 @@ from cop.api.requests import check_query, read_json
 from cop.api.shapes import GEOJSON
 from cop.auth import Access, Accessed, database_of
 from cop.planning.desk import Desk
-from cop.planning.forms import ANALYSIS, FILES, MEDIA_TYPES, MOST_CELLS, Form, Mark, form_of
+from cop.planning.forms import ANALYSIS, BRIEFINGS, FILES, MEDIA_TYPES, MOST_CELLS, Form, Mark, form_of
 from cop.planning.jobs import Answer
 from cop.planning.question import Question, parse_question
 from cop.planning.settling import Settled, settle_and_record
@@ -41,7 +41,7 @@ async def post_analysis(request: Request, access: Accessed) -> Response:
     access.require(Scope.PLAN)
     check_query(request, "f", "title")
     form = asked_form(request, ANALYSIS)
-    stated = title_of(request)
+    stated = title_of(request, form)
     body, _ = await read_json(request)
     return await answer_analysis(request, access, parse_question(body), form, **stated)
 
@@ -65,9 +65,13 @@ def asked_form(request: Request, among: Collection[Form]) -> Form:
     return form_of(request.query_params.get("f"), request.headers.get("accept", ""), among)
 
 
-def title_of(request: Request) -> dict[str, str]:
-    """What the request would have the answer called. Raises `Invalid` (`query.title`)."""
+def title_of(request: Request, form: Form) -> dict[str, str]:
+    """What the request would have a briefing called. Raises `Invalid` (`query.title`), also for any other form."""
     title = request.query_params.get("title")
+    if title is not None and form not in BRIEFINGS:
+        raise Invalid(
+            f"Only a briefing has a title: f={' or f='.join(sorted(BRIEFINGS))}.", code="query.title"
+        )
     if title is not None and (len(title) > MAX_TITLE_LENGTH or not title.isprintable()):
         raise Invalid(f"title is a line of up to {MAX_TITLE_LENGTH} characters.", code="query.title")
     return {} if title is None else {"title": title}

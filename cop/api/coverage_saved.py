@@ -75,7 +75,8 @@ async def run_saved(name: str, request: Request, access: Accessed, database: Dat
     """Ask it now: the answer of `/coverage/analysis`, in the same forms, with whether its rule holds."""
     agency = planner_of(access)
     check_query(request, "f", "title")
-    form, titled = asked_form(request, ANALYSIS), title_of(request)
+    form = asked_form(request, ANALYSIS)
+    titled = title_of(request, form)
     async with database.connect() as connection:
         saved = await read_saved(connection, agency, name)
     stated: dict[str, Any] = {"saved": saved.name, "title": saved.title} | titled

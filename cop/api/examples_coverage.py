@@ -63,7 +63,7 @@ BODY: dict[str, Any] = {
             "name": "title",
             "in": "query",
             "required": False,
-            "description": "Of a briefing.",
+            "description": "Of a briefing: with `f=html` and `f=png` only.",
             "schema": {"type": "string", "maxLength": 200},
         },
     ],

@@ -22,6 +22,11 @@ from layers.planning.jobs import Job, State
 
 router = APIRouter(tags=["jobs"])
 
+BRIEFING_POLICY = (
+    "sandbox allow-scripts; default-src 'none'; img-src data:; "
+    "script-src 'unsafe-inline'; style-src 'unsafe-inline'"
+)
+"""A briefing holds what agencies said: should a browser show it where it came from, it is no page of ours."""
 _NAMED = re.compile(r'(.*); name="([\w.-]+)"')
 
 
@@ -47,6 +52,8 @@ def as_response(answer: Answer) -> Response:
     headers = {"Cache-Control": "private, no-cache"}
     if answer.name is not None:
         headers["Content-Disposition"] = f'attachment; filename="{answer.name}"'
+    if answer.media_type.startswith("text/html"):
+        headers["Content-Security-Policy"] = BRIEFING_POLICY
     return Response(answer.body, headers=headers, media_type=answer.media_type)
 
 

@@ -54,7 +54,7 @@ def facts_of(answer: JsonObject, rule: Rule, *, title: str = "") -> Facts:
     """The facts of *answer*, the JSON form of an analysis, to a question with *rule*."""
     return Facts(
         title=title or "Gaps in coverage",
-        rule=rule_in_words(rule),
+        rule=rule_in_words(rule) + _kept(answer),
         at=moment(answer["at"]),
         status=answer["status"],
         headline=_headline(answer),
@@ -102,6 +102,11 @@ def km2(value: float) -> str:
     return f"{value:,.0f} km²" if value >= 100 else f"{value:.1f} km²" if value >= 1 else f"{value:.2f} km²"
 
 
+def amount(value: float) -> str:
+    """How many people, or whatever else was weighed: few of it keep their decimals."""
+    return f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:.3g}"
+
+
 def share(part: float, whole: float) -> str:
     """A share for people; nothing where there is no whole."""
     return f"{100 * part / whole:.1f} %" if whole else ""
@@ -129,33 +134,54 @@ def _headline(answer: JsonObject) -> str:
     gaps = "one gap" if count == 1 else f"{count:,} gaps"
     return (
         f"{km2(answer['gap_km2'])} of {km2(answer['area_km2'])} "
-        f"({share(answer['gap_km2'], answer['area_km2'])}) are not covered, in {gaps}."
+        f"({share(answer['gap_km2'], answer['area_km2'])}) are not covered, in {gaps}{_weighed(answer)}."
     )
+
+
+def _weighed(answer: JsonObject) -> str:
+    """How much of what was weighed lies in the gaps: “, with 1,200 of 5,000 people (24.0 %)”."""
+    weights = answer.get("weights")
+    if not weights or not weights["inside"]:
+        return ""
+    gap, whole = weights["gap"], weights["inside"]
+    unit = f" {weights['unit']}" if weights["unit"] else ""
+    return f", with {amount(gap)} of {amount(whole)}{unit} ({share(gap, whole)})"
 
 
 def _parts(answer: JsonObject) -> Table:
     whole = answer["area_km2"]
+    parts = (("Area", "area"), ("Covered", "covered"), ("Gap", "gap"), ("Overlap", "overlap"))
+    rows = tuple((name, km2(answer[f"{key}_km2"]), share(answer[f"{key}_km2"], whole)) for name, key in parts)
+    weights = answer.get("weights")
+    if not weights:
+        return Table("The area", ("", "Ground", "Share"), rows)
+    weighed = weights | {"area": weights["inside"]}
     rows = tuple(
-        (name, km2(answer[key]), share(answer[key], whole))
-        for name, key in (
-            ("Area", "area_km2"),
-            ("Covered", "covered_km2"),
-            ("Gap", "gap_km2"),
-            ("Overlap", "overlap_km2"),
-        )
+        (*row, amount(weighed[key]), share(weighed[key], weighed["area"]))
+        for row, (_, key) in zip(rows, parts, strict=True)
     )
-    return Table("The area", ("", "Ground", "Share"), rows)
+    return Table("The area", ("", "Ground", "Share", _unit(weights), "Share of it"), rows)
 
 
 def _gaps(answer: JsonObject) -> Table:
     areas: Sequence[JsonObject] = answer["gap"]["areas"]
     rows = tuple(
-        (str(number), km2(area["km2"]), place(area["center"]), _nearest(area), why(area))
+        (
+            str(number),
+            km2(area["km2"]),
+            *((amount(area["weight"]),) if "weight" in area else ()),
+            place(area["center"]),
+            _nearest(area),
+            why(area),
+        )
         for number, area in enumerate(areas[:MOST_GAPS], 1)
     )
+    weights = answer.get("weights")
+    weighed = (_unit(weights),) if weights else ()
     rest = answer["gap"]["area_count"] - len(rows)
     more = f"and {rest:,} smaller ones" if rest > 0 else ""
-    return Table("The gaps, largest first", ("", "Ground", "Middle", "Nearest cover", "Why"), rows, more)
+    columns = ("", "Ground", *weighed, "Middle", "Nearest cover", "Why")
+    return Table("The gaps, largest first", columns, rows, more)
 
 
 def place(center: Sequence[float]) -> str:
@@ -188,6 +214,30 @@ def _only(answer: JsonObject) -> Table:
     return Table("Would be missed most", ("Unit or station", "Agency", "Lost without it"), rows, more)
 
 
+def _kept(answer: JsonObject) -> str:
+    """Whether what was saved with the question holds, if anything was."""
+    rule = answer.get("rule")
+    if not rule or rule.get("holds") is None:
+        return ""
+    least = f"{100 * rule['covered_share_at_least']:g} %"
+    return f" At least {least} are to be covered: that {'holds' if rule['holds'] else 'is broken'}."
+
+
+def _unit(weights: JsonObject) -> str:
+    unit: str = weights["unit"]
+    return unit[:1].upper() + unit[1:] if unit else "Weight"
+
+
+def _by(weights: JsonObject) -> str:
+    """By what was weighed."""
+    if "table" in weights:
+        return f"the table {weights['table']}"
+    if "layer" in weights:
+        by = f" by {weights['property']}" if weights.get("property") else ""
+        return f"the features of {weights['layer']}{by}"
+    return f"{weights['cells']:,} cells that were given"
+
+
 def _provenance(answer: JsonObject) -> tuple[str, ...]:
     inputs = "; ".join(
         f"{each['layer']} at revision {each['revision']}, {each['features']} features"
@@ -197,6 +247,7 @@ def _provenance(answer: JsonObject) -> tuple[str, ...]:
         f"Run {answer['run']}, {moment(answer['at'])}.",
         f"H3 hexes of resolution {answer['resolution']}: borders are good to about {answer['cell_error_m']} m.",
         f"Rests on: {inputs or 'no layer'}.",
+        *((f"Weighed with {_by(answer['weights'])}.",) if answer.get("weights") else ()),
     )
 
 

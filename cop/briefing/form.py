@@ -12,6 +12,7 @@ from cop.briefing.page import as_page
 from cop.briefing.picture import as_picture
 from cop.planning.answers import pieces_of, totals
 from cop.planning.desk import Loaded
+from cop.planning.keeping import with_rule
 from layers.model import BBox, JsonObject
 from layers.planning.model import Geometry
 
@@ -23,7 +24,7 @@ GROUND = 0.8
 
 def as_html(loaded: Loaded, stated: JsonObject, static: Path | None, *, title: str = "") -> bytes:
     """The briefing as one HTML file; *static* is the built page's folder, with the basemap and Leaflet."""
-    facts = facts_of(stated | totals(loaded), loaded.case.rule, title=title)
+    facts = facts_of(with_rule(stated | totals(loaded)), loaded.case.rule, title=title)
     box, ground = _box(loaded.case.area, MARGIN), _box(loaded.case.area, GROUND)
     leaflet = (static or Path("missing")) / "leaflet"
     return as_page(
@@ -33,7 +34,7 @@ def as_html(loaded: Loaded, stated: JsonObject, static: Path | None, *, title: s
 
 def as_png(loaded: Loaded, stated: JsonObject, static: Path | None, *, title: str = "") -> bytes:
     """The briefing as a picture."""
-    facts = facts_of(stated | totals(loaded), loaded.case.rule, title=title)
+    facts = facts_of(with_rule(stated | totals(loaded)), loaded.case.rule, title=title)
     box = _box(loaded.case.area, MARGIN)
     return as_picture(facts, pieces_of(loaded.coverage), read_basemap(_basemap(static), box), box)
 

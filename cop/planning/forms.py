@@ -60,6 +60,8 @@ MEDIA_TYPES: Mapping[Form, str] = {
 }
 FILES = frozenset(Form) - {Form.JSON, Form.GEOJSON}
 """Those that come as a file with a name."""
+BRIEFINGS = frozenset({Form.HTML, Form.PNG})
+"""Those that have a title."""
 MOST_CELLS: Mapping[Form, int] = {
     Form.JSON: MAX_AREA_CELLS,
     Form.GEOJSON: MAX_DRAWN_CELLS,

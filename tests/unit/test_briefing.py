@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import numpy as np
 import pytest
 from matplotlib import image
 
@@ -18,10 +19,12 @@ from cop.briefing.facts import facts_of, km, km2, place, rule_in_words
 from cop.briefing.form import as_html, as_png
 from cop.planning.answers import totals
 from cop.planning.desk import Loaded
+from cop.planning.keeping import with_rule
 from layers.errors import Unavailable
+from layers.hexes import Field, fill
 from layers.model import JsonObject
 from layers.planning.coverage import load
-from layers.planning.model import Along, Case, Row, Rule, Straight
+from layers.planning.model import Along, Case, CellValues, Row, Rule, Straight, Weights
 from tests.unit.hexes_shapes import box
 from tests.unit.planning_cases import AT, row, source
 
@@ -52,6 +55,47 @@ def test_a_gap_is_told_with_its_reasons_and_the_nearest_cover() -> None:
     assert gaps.rows[0][-1] == "Engine 2 near, but of another status"
     assert gaps.rows[0][3].startswith("E1 (cfd), ")
     assert "not covered, in one gap" in told.headline
+
+
+def weighed(counted: str) -> Any:
+    """The facts of an area of which each cell holds 10 people, and how many cells of it are in the gap."""
+    field = Field(fill(AREA, 9))
+    cells = field.ranks(np.arange(field.size))
+    values = CellValues(9, cells, np.full(len(cells), 10.0))
+    weights = Weights(counted, values, origin={"table": "census", "cells": len(cells), "cell_resolution": 9})
+    case = Case(AREA, 9, Rule(), (source("units", unit("E1", -87.65)),), AT, weights=weights)
+    found = Loaded(UUID(int=1), case, *load(case))
+    return (
+        facts_of({"status": "actual"} | totals(found), case.rule),
+        int(found.coverage.gap.sum()),
+        len(cells),
+    )
+
+
+def test_what_lies_in_the_gap_is_told_in_people_where_people_were_weighed() -> None:
+    told, gap, whole = weighed("people")
+    share = f"{100 * gap / whole:.1f} %"
+    assert told.headline.endswith(f"with {10 * gap:,} of {10 * whole:,} people ({share}).")
+    area, gaps = told.tables[:2]
+    assert (area.columns[3], area.rows[2][3:]) == ("People", (f"{10 * gap:,}", share))
+    assert (gaps.columns[2], gaps.rows[0][2]) == ("People", f"{10 * gap:,}")
+    assert told.provenance[-1] == "Weighed with the table census."
+
+
+def test_a_weight_without_a_unit_is_a_weight() -> None:
+    told, gap, whole = weighed("")
+    assert f"with {10 * gap:,} of {10 * whole:,} (" in told.headline
+    assert told.tables[0].columns[3] == "Weight"
+
+
+def test_a_saved_rule_that_is_broken_is_told() -> None:
+    found = loaded(unit("E1", -87.65))
+    answer: JsonObject = {"status": "actual"} | totals(found)
+    for least, words in ((0.999, "is broken"), (0.001, "holds")):
+        stated = answer | {"rule": {"covered_share_at_least": least}}
+        assert facts_of(with_rule(stated), AVAILABLE).rule.endswith(
+            f"{100 * least:g} % are to be covered: that {words}."
+        )
 
 
 def test_nobody_near_is_said_and_no_gap_is_too() -> None:
