@@ -6,7 +6,7 @@ import gzip
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ from layers.model import BBox
 EXTENT = 4096
 MOST_TILES = 16
 """Tiles that are read of each file: the zoom is chosen so that no more are needed."""
+KEPT_TILES = 64
+"""Read before, and likely to be asked for again: decoding one takes up to a second, and it is some 2 MB."""
 CITY, WORLD = "chicago.pmtiles", "world.pmtiles"
 MAIN_ROADS = frozenset({"motorway", "trunk", "primary", "secondary"})
 _TAKEN: Mapping[str, Mapping[str, str]] = {
@@ -31,6 +33,8 @@ _TAKEN: Mapping[str, Mapping[str, str]] = {
     },
 }
 """Which layer of which file is drawn as what."""
+Shape = tuple[str, Any]
+"""As what it is drawn, and a shape in WGS 84."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +51,9 @@ def read_basemap(folder: Path | None, box: BBox) -> Basemap:
     """What the basemap files in *folder* show of *box* (west ≤ east)."""
     found: dict[str, list[Any]] = {"land": [], "water": [], "borders": [], "roads": []}
     if folder is not None:
-        for name, taken in _TAKEN.items():
+        for name in _TAKEN:
             if (folder / name).exists():
-                for part, shape in _shapes(folder / name, box, taken):
+                for part, shape in _shapes(folder / name, box):
                     found[part].append(shape)
     merged = {part: _clipped(shapes, box) for part, shapes in found.items()}
     return Basemap(**merged)
@@ -62,27 +66,39 @@ def _clipped(shapes: list[Any], box: BBox) -> tuple[Any, ...]:
     return tuple(part for part in shapely.get_parts(whole) if not part.is_empty)
 
 
-def _shapes(path: Path, box: BBox, taken: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
+def _shapes(path: Path, box: BBox) -> Iterator[Shape]:
+    from pmtiles.reader import MmapSource, Reader
+
+    changed_ns = path.stat().st_mtime_ns
+    with path.open("rb") as file:
+        header = Reader(MmapSource(file)).header()  # type: ignore[no-untyped-call]  # pmtiles has no types
+    for zoom, x, y in _tiles(box, header["min_zoom"], header["max_zoom"]):
+        yield from _tile(path, changed_ns, zoom, x, y)
+
+
+@lru_cache(maxsize=KEPT_TILES)
+def _tile(path: Path, changed_ns: int, zoom: int, x: int, y: int) -> tuple[Shape, ...]:
+    """What a tile of the file has to be drawn, as long as the file is the one that was last changed then."""
     import mapbox_vector_tile
     from pmtiles.reader import MmapSource, Reader
 
     with path.open("rb") as file:
-        reader = Reader(MmapSource(file))  # type: ignore[no-untyped-call]  # pmtiles has no types
-        header = reader.header()  # type: ignore[no-untyped-call]
-        for zoom, x, y in _tiles(box, header["min_zoom"], header["max_zoom"]):
-            packed = reader.get(zoom, x, y)  # type: ignore[no-untyped-call]
-            if packed is None:
-                continue
-            layers = mapbox_vector_tile.decode(
-                gzip.decompress(packed), default_options={"y_coord_down": True}
-            )
-            for layer, part in taken.items():
-                for feature in layers.get(layer, {}).get("features", ()):
-                    if layer == "road" and feature["properties"].get("class") not in MAIN_ROADS:
-                        continue
-                    shape = shapely.make_valid(shapely.geometry.shape(feature["geometry"]))
-                    cut = shapely.intersection(shape, shapely.box(0, 0, EXTENT, EXTENT))
-                    yield part, shapely.transform(cut, partial(_degrees, zoom, x, y))
+        packed = Reader(MmapSource(file)).get(zoom, x, y)  # type: ignore[no-untyped-call]
+    if packed is None:
+        return ()
+    layers = mapbox_vector_tile.decode(gzip.decompress(packed), default_options={"y_coord_down": True})
+    return tuple(
+        (part, _placed(feature["geometry"], zoom, x, y))
+        for layer, part in _TAKEN[path.name].items()
+        for feature in layers.get(layer, {}).get("features", ())
+        if layer != "road" or feature["properties"].get("class") in MAIN_ROADS
+    )
+
+
+def _placed(geometry: Any, zoom: int, x: int, y: int) -> Any:
+    shape = shapely.make_valid(shapely.geometry.shape(geometry))
+    cut = shapely.intersection(shape, shapely.box(0, 0, EXTENT, EXTENT))
+    return shapely.transform(cut, partial(_degrees, zoom, x, y))
 
 
 def _tiles(box: BBox, least: int, most: int) -> list[tuple[int, int, int]]:

@@ -151,7 +151,9 @@ def _weighed(answer: JsonObject) -> str:
 def _parts(answer: JsonObject) -> Table:
     whole = answer["area_km2"]
     parts = (("Area", "area"), ("Covered", "covered"), ("Gap", "gap"), ("Overlap", "overlap"))
-    rows = tuple((name, km2(answer[f"{key}_km2"]), share(answer[f"{key}_km2"], whole)) for name, key in parts)
+    rows: tuple[tuple[str, ...], ...] = tuple(
+        (name, km2(answer[f"{key}_km2"]), share(answer[f"{key}_km2"], whole)) for name, key in parts
+    )
     weights = answer.get("weights")
     if not weights:
         return Table("The area", ("", "Ground", "Share"), rows)

@@ -43,6 +43,10 @@ th { font-weight: 600; } footer { font-size: 13px; margin-top: 32px; overflow-wr
 """
 
 
+# folium puts a marker on the map before it gives it its icon, and Leaflet would fetch the picture of its own.
+NO_ICON = "L.Marker.prototype.options.icon = L.divIcon({iconSize: [0, 0]});"
+
+
 def as_page(facts: Facts, pieces: Sequence[JsonObject], basemap: Basemap, box: BBox, leaflet: Path) -> str:
     """The briefing as HTML. *pieces* are GeoJSON features with `role` and `km2`; *leaflet* is where its two files are.
 
@@ -64,7 +68,7 @@ def as_page(facts: Facts, pieces: Sequence[JsonObject], basemap: Basemap, box: B
     root.header.add_child(Element(f"<title>{_text(facts.title)}</title>"), name="title", index=0)
     script, style = _leaflet(leaflet)
     root.header.add_child(Element(f"<style>{style}{STYLE}</style>"), name="style")
-    root.header.add_child(Element(f"<script>{script}</script>"), name="leaflet", index=1)
+    root.header.add_child(Element(f"<script>{script}\n{NO_ICON}</script>"), name="leaflet", index=1)
     root.html.add_child(Element(f"{_mark(facts)}<main>{_head(facts)}"), name="head", index=0)
     # folium writes the map under its own name when it renders: the name is given a place here, below the head.
     root.html.add_child(Element(""), name=drawn.get_name())

@@ -14,6 +14,7 @@ import pytest
 from matplotlib import image
 
 import web
+from cop.briefing import basemap
 from cop.briefing.basemap import read_basemap
 from cop.briefing.facts import facts_of, km, km2, place, rule_in_words
 from cop.briefing.form import as_html, as_png
@@ -185,3 +186,15 @@ def test_the_basemap_is_cut_to_the_box_and_empty_where_there_is_none(tmp_path: P
         assert around[0] <= west <= east <= around[2]
         assert around[1] <= south <= north <= around[3]
     assert read_basemap(tmp_path, around) == read_basemap(None, around)
+
+
+@needs_page
+def test_a_tile_that_was_read_before_is_not_read_again() -> None:
+    around = (-87.66, 41.86, -87.58, 41.90)
+    first = read_basemap(web.ROOT / "basemap", around)
+    known = basemap._tile.cache_info()
+    again = read_basemap(web.ROOT / "basemap", around)
+    assert basemap._tile.cache_info().misses == known.misses
+    assert [len(part) for part in (again.roads, again.water, again.land)] == [
+        len(part) for part in (first.roads, first.water, first.land)
+    ]
