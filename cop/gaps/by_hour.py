@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from cop.gaps.hours import Asked, ByHour
 
 MAX_TITLE_LENGTH = 200
+DAYS = 400
+"""No window is longer, so nothing need count for longer."""
 
 
 FORMS = (".csv", ".geojson", ".png")
@@ -33,8 +35,10 @@ def gaps_by_hour(
         Path, typer.Argument(help="Who was where and when: CSV (also .gz), GeoJSON, NDJSON, GeoPackage, ….")
     ],
     reach_m: Annotated[float, typer.Option(min=0, help="Metres that each reaches.")],
-    step_minutes: Annotated[int, typer.Option(min=1, help="How often is looked.")] = 60,
-    stale_after_s: Annotated[float, typer.Option(min=0, help="Seconds that a position counts for.")] = 300,
+    step_minutes: Annotated[int, typer.Option(min=1, max=DAYS * 1_440, help="How long each step is.")] = 60,
+    stale_after_s: Annotated[
+        float, typer.Option(min=0, max=DAYS * 86_400, help="Seconds that a position counts for.")
+    ] = 300,
     at_least: Annotated[int, typer.Option(min=1, help="How many must cover a place.")] = 1,
     resolution: Annotated[int, typer.Option(min=0, max=15, help="H3 resolution.")] = 9,
     name_property: Annotated[str, typer.Option(help="What the zones are called by.")] = "name",

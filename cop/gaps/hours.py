@@ -307,6 +307,6 @@ def shares_between(told: ByHour, us: NDArray[np.int64]) -> NDArray[np.float64]:
     """The share that is covered of all zones on the average of time between neighbours of ascending moments *us*."""
     exact = told.found.timeline.exact
     assert exact is not None, "asked for"
-    until = np.concatenate(([0.0], np.cumsum(exact.covered_km2 * np.diff(exact.moments_us))))
-    held = np.diff(np.interp(us, exact.moments_us, until)) / np.diff(us)
+    until = np.concatenate(([0.0], np.cumsum(exact.held * np.diff(exact.moments))))
+    held = np.diff(np.interp(us, exact.moments, until)) / np.diff(us)
     return held / told.found.timeline.area_km2

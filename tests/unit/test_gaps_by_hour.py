@@ -248,6 +248,34 @@ def test_the_command_says_on_one_line_what_is_wrong_and_writes_nothing(tmp_path:
     assert run(tmp_path / "none.geojson", rows, "--reach-m", 500).exit_code == 2
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--reach-m", "nan"),
+        ("--reach-m", "-1"),
+        ("--reach-m", "1e9"),
+        ("--reach-m", "1", "--stale-after-s", "1e30"),
+        ("--reach-m", "1", "--step-minutes", "0"),
+        ("--reach-m", "1", "--step-minutes", "99999999999999"),
+        ("--reach-m", "1", "--at-least", "0"),
+        ("--reach-m", "1", "--resolution", "16"),
+        ("--reach-m", "1", "--time-zone", "Mars/Olympus"),
+        ("--reach-m", "1", "--from", "2010-01-01T00:00Z"),
+        ("--reach-m", "1", "--to", "2010-01-01T00:00Z"),
+        (),
+    ],
+)
+def test_numbers_and_times_out_of_bounds_are_refused_without_a_trace(
+    tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    zones, rows = written(tmp_path / "z.geojson", (WEST, {"name": "West"})), tmp_path / "p.csv"
+    rows.write_text(HEAD + "a,2017-04-18T12:00:00Z,-97.72,30.25\n")
+    named = ("--id-column", "bus", "--time-column", "at", "--lng-column", "x", "--lat-column", "y")
+    answer = run(zones, rows, *named, *words)
+    assert (answer.exit_code, type(answer.exception)) == (2, SystemExit)
+    assert "Traceback" not in answer.output
+
+
 def counted_by_hand(zone: Any, rows: list[dict[str, str]], begin_us: int, end_us: int) -> float:
     """The share of a zone's ground times an hour that somebody covers: cell by cell, fix by fix."""
     field = Field(fill(zone, 9))
