@@ -1,5 +1,7 @@
 import { validateStyleMin } from "@maplibre/maplibre-gl-style-spec";
 import { expect, test } from "vitest";
+import { Holding } from "../src/holding.ts";
+import { areas } from "../src/map/areas.ts";
 import { boxOf, cellShapes, type CellProperties } from "../src/map/cells.ts";
 import { outlines } from "../src/map/hexes.ts";
 import {
@@ -15,8 +17,9 @@ import { SymbolPool } from "../src/map/symbol-pool.ts";
 import { glyphOf, ringOf, Ring } from "../src/map/symbols.ts";
 import { PALETTE, type Theme } from "../src/map/theme.ts";
 import { Flag, Instances, mercatorX, mercatorY, RECKONING_S } from "../src/map/units.ts";
-import { type LayerState, type Sum, WHOLE } from "../src/state.ts";
-import { layerInfo } from "./recorded.ts";
+import { apply, EMPTY, type LayerState, type Sum, WHOLE } from "../src/state.ts";
+import { type Frame, parse } from "../src/wire.ts";
+import { EPOCH, frame, hello, layerInfo, put } from "./recorded.ts";
 
 const THEMES: Theme[] = ["light", "dark"];
 
@@ -151,6 +154,19 @@ test("instances grow beyond their first room without losing any", () => {
     instances.set(instances.add(), { ...drawn, lng: i, color: "#D55E00", flags: Flag.Shown });
   const places = Array.from({ length: 9 }, (_, i) => Math.round((instances.place(i, 0).x - 0.5) * 360));
   expect(places).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8]);
+});
+
+test("a zone that is a gap says so to the map, which hatches it as any other gap", () => {
+  const info = layerInfo("cfd.gaps", { kind: "zones" });
+  const picture = apply(EMPTY, hello([info]));
+  const geometry = { type: "Polygon" as const, coordinates: [[[0, 0], [1, 0], [1, 1], [0, 0]]] }; // prettier-ignore
+  const gap = { ...put("g", 0, 0, { zone_type: "gap", name: "West" }), geometry };
+  const text = frame({ "cfd.gaps": { epoch: EPOCH, from: 0, to: 1, reset: true, put: [gap] } });
+  const held = apply(picture, new Holding().take(parse(text) as Frame).packed);
+  const [drawn] = areas(held.layers.values()).features;
+  expect(drawn!.properties).toMatchObject({ kind: "zones", type: "gap", name: "West" });
+  const hatched = groundLayers(PALETTE.light).find(({ id }) => id === "gap-zones-fill");
+  expect(hatched).toMatchObject({ source: "areas", paint: { "fill-pattern": "gap-hatch" } });
 });
 
 test("compacted cells are drawn at the resolution that was asked for", () => {

@@ -3,7 +3,7 @@ import { cellToChildren, cellToParent, compactCells, gridDisk, latLngToCell } fr
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { alertsOf, boxOf } from "../src/alerts.ts";
 import { Refused } from "../src/http.ts";
-import { answerHexes, cellAt, changedHexes } from "../src/map/hexes.ts";
+import { answerHexes, cellAt, changedHexes, type Colouring } from "../src/map/hexes.ts";
 import {
   type Analysis,
   depthInWords,
@@ -293,19 +293,20 @@ test("a compacted set holds exactly the cells that it was made of", () => {
 });
 
 const CELL = cellAt(...LOOP, 9);
-const NONE = { cells: [], cell_count: 0 };
 const ONE = { cells: [CELL], cell_count: 1 };
 
-test("an answer is drawn as gap and overlap, or by depth over all of the area", () => {
+test("an answer is drawn as gap and overlap, by depth over all of the area, or as the gap alone", () => {
   const answer = {
     resolution: 9,
     gap: ONE,
-    overlap: NONE,
+    overlap: ONE,
     depth_cells: [{ depth: 0, ...ONE }],
   } as unknown as Analysis;
-  const roles = (byDepth: boolean) => answerHexes(answer, byDepth).features.map((each) => each.properties);
-  expect(roles(false)).toEqual([{ role: "gap" }]);
-  expect(roles(true)).toEqual([{ role: "depth", depth: 0 }]);
+  const roles = (colouring: Colouring) =>
+    answerHexes(answer, colouring).features.map((each) => each.properties);
+  expect(roles("parts")).toEqual([{ role: "gap" }, { role: "overlap" }]);
+  expect(roles("gap")).toEqual([{ role: "gap" }]);
+  expect(roles("depth")).toEqual([{ role: "depth", depth: 0 }]);
 });
 
 test("what a variant uncovers and covers is told apart", () => {

@@ -9,7 +9,7 @@ export { CellSet } from "../planner/cell-set.ts";
 /** Beyond this many hexes the compacted ones are drawn as they are: nobody tells 30,000 cells apart on one screen. */
 const MOST_CELLS = 30_000;
 
-export type HexRole = "gap" | "overlap" | "depth" | "lost" | "won" | "pointed";
+export type HexRole = "gap" | "overlap" | "depth" | "lost" | "won" | "marked";
 
 /** Outlines of `cells` at `resolution`, with their role, and how deep they are covered if that is told. */
 export function outlines(
@@ -29,13 +29,19 @@ export function outlines(
   );
 }
 
-/** The hexes of an answer: gap and overlap, or all of the area by depth. */
-export function answerHexes(answer: Analysis, byDepth: boolean): FeatureCollection {
+/** By gap and overlap; by how many cover; or the gap alone, for what changes to be drawn over it. */
+export type Colouring = "parts" | "depth" | "gap";
+
+/** The hexes of an answer. */
+export function answerHexes(answer: Analysis, colouring: Colouring): FeatureCollection {
   const { resolution } = answer;
-  const parts = byDepth
-    ? answer.depth_cells.map((each) => outlines(each, resolution, "depth", each.depth))
-    : [outlines(answer.gap, resolution, "gap"), outlines(answer.overlap, resolution, "overlap")];
-  return collection(parts.flatMap(({ features }) => features));
+  if (colouring === "depth") {
+    const depths = answer.depth_cells.map((each) => outlines(each, resolution, "depth", each.depth));
+    return collection(depths.flatMap(({ features }) => features));
+  }
+  const gap = outlines(answer.gap, resolution, "gap");
+  if (colouring === "gap") return gap;
+  return collection([...gap.features, ...outlines(answer.overlap, resolution, "overlap").features]);
 }
 
 /** The hexes that a variant uncovers and covers. */

@@ -23,7 +23,7 @@ export const SOURCES = [
   "trail",
   "hexes",
   "changed-hexes",
-  "pinned-hex",
+  "marked-hexes",
   "sites",
   "area-of-interest",
   "cells",
@@ -33,7 +33,7 @@ export type SourceName = (typeof SOURCES)[number];
 /** Those that the page fills, not the map by itself. */
 export type ShownSource = Extract<
   SourceName,
-  "trail" | "hexes" | "changed-hexes" | "pinned-hex" | "sites" | "area-of-interest"
+  "trail" | "hexes" | "changed-hexes" | "marked-hexes" | "sites" | "area-of-interest"
 >;
 
 /** The basemap's first layer of names: areas go below it, so that streets can still be read. */
@@ -94,7 +94,7 @@ export function groundLayers(c: Palette): LayerSpecification[] {
     line("lost-line", "changed-hexes", role("lost"), c.lost, 2.5),
     pattern("won-fill", "changed-hexes", role("won"), "won-plus"),
     line("won-line", "changed-hexes", role("won"), c.won, 2.5),
-    line("pinned-line", "pinned-hex", undefined, c.label, 4),
+    line("marked-line", "marked-hexes", undefined, c.label, 4),
     line("area-line", "area-of-interest", undefined, c.label, 2, [4, 3]),
     {
       id: "cells-fill",

@@ -186,7 +186,9 @@ function Became({ page, variant }: { page: Page; variant: VariantAnswer }) {
   return (
     <>
       <p>
-        <span class="key cross" aria-hidden="true" /> Newly uncovered: {km2(newly_uncovered.km2)}{" "}
+        <span class="key cross" aria-hidden="true" /> Newly uncovered: {km2(newly_uncovered.km2)}
+      </p>
+      <p>
         <span class="key plus" aria-hidden="true" /> Newly covered: {km2(newly_covered.km2)}
       </p>
       {changed.length > 0 && (

@@ -10,7 +10,7 @@ export interface Chart {
   top: number;
 }
 
-/** The gap of `steps` in a box of `width` × `height`: each holds from its moment to the next one. */
+/** The gap of `steps` in a box of `width` × `height`, from the first moment to the last, joined by straight lines. */
 export function chart(steps: Step[], width: number, height: number): Chart {
   const top = niceCeiling(Math.max(...steps.map(({ gap_km2 }) => gap_km2), 0));
   const points = steps.map(

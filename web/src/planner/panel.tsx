@@ -37,7 +37,11 @@ export function PlannerPanel({ page }: { page: Page }) {
         </button>
       </div>
       {!mayPlan && <p class="mark">You are not signed in as a planner; the server may refuse to answer.</p>}
-      <details class="question" open={plan.area === null}>
+      <details
+        class="question"
+        open={planner.isQuestionOpen.value}
+        onToggle={(event) => (planner.isQuestionOpen.value = event.currentTarget.open)}
+      >
         <summary>
           <strong>Question</strong> <span class="note">{inWords(plan)}</span>
         </summary>

@@ -4,6 +4,7 @@
 import { computed, effect, signal } from "@preact/signals";
 import type { FeatureCollection } from "geojson";
 import { ask, fetchFile, getItem, post } from "../http.ts";
+import type { Colouring } from "../map/hexes.ts";
 import { EMPTY_COLLECTION } from "../map/overlays.ts";
 import { PALETTE } from "../map/theme.ts";
 import type { Page } from "../page.ts";
@@ -38,6 +39,8 @@ export class Planner {
   readonly variants: Variants;
   readonly pointed = new HexLookup(hexOf);
   readonly pinned = new HexLookup(hexOf);
+  /** Whether all that is asked can be seen and changed; else one line says it. */
+  readonly isQuestionOpen = signal(true);
   /** Where the pointer is while it points at a hex, CSS pixels. */
   readonly pointer = signal<{ x: number; y: number }>({ x: 0, y: 0 });
   /** Why a file could not be had, or which one is being made. */
@@ -45,9 +48,14 @@ export class Planner {
   /** How far what is added to a variant reaches, metres. */
   readonly newReachM = signal(1500);
 
+  /** Which step of the timeline is told; null: the worst one. */
+  readonly step = signal<number | null>(null);
+
   readonly #asked = signal<string | null>(null);
   readonly #outline = signal<FeatureCollection>(EMPTY_COLLECTION);
   #drawing: AbortController | null = null;
+  /** Counts what was drawn: the H3 library may come later than the next answer. */
+  #drawn = 0;
   #hexes: {
     of: Analysis;
     covered: CellSet;
@@ -60,12 +68,22 @@ export class Planner {
 
   /** Follows the settings from now on; the map must be there. */
   start(): void {
-    const byDepth = computed(() => this.page.settings.value.plan.byDepth);
-    effect(() => void this.#draw(this.isOpen.value ? this.analysis.answer : null, byDepth.value));
+    const colouring = computed<Colouring>(() => {
+      // overlap and depth are those of what is, not of a variant
+      if (this.tab.value === "changes" && this.variants.shown.value) return "gap";
+      return this.page.settings.value.plan.byDepth ? "depth" : "parts";
+    });
+    effect(() => void this.#draw(this.isOpen.value ? this.analysis.answer : null, colouring.value));
     effect(() =>
       this.page.map.show("area-of-interest", this.isOpen.value ? this.#outline.value : EMPTY_COLLECTION),
     );
-    effect(() => this.#drawPinned(this.pinned.hex.value?.cell ?? null));
+    const marked = computed(() => {
+      const cells = [this.pinned.hex.value?.cell, this.pointed.hex.value?.cell].filter(
+        (each) => each !== undefined,
+      );
+      return [...new Set(cells)].join();
+    });
+    effect(() => void this.#drawMarked(marked.value ? marked.value.split(",") : []));
     effect(() => this.#drawSites(this.tab.value === "next" ? this.placement.answer : null));
     effect(() => this.page.map.point(this.clicking.value === "addition"));
     this.variants.start();
@@ -110,6 +128,7 @@ export class Planner {
     const { area } = this.page.settings.peek().plan;
     if (!question || !area) return;
     this.#leave();
+    this.isQuestionOpen.value = false;
     this.placement.reset();
     this.#asked.value = JSON.stringify(question);
     const outlined = this.#drawOutline(area);
@@ -121,6 +140,7 @@ export class Planner {
 
   async askTimeline(): Promise<void> {
     const question = timelineOf(this.page.settings.peek().plan, this.page.serverNow());
+    this.step.value = null;
     if (question) await this.timeline.ask((signal) => post<Timeline>("/coverage/timeline", question, signal));
   }
 
@@ -169,6 +189,7 @@ export class Planner {
 
   remove(): void {
     this.#leave();
+    this.isQuestionOpen.value = true;
     this.page.setPlan({ area: null, a: [], b: [], at: null });
     this.analysis.reset();
     this.timeline.reset();
@@ -223,28 +244,25 @@ export class Planner {
     return hexes.covered.has(cell) ? cell : null;
   }
 
-  async #draw(answer: Analysis | null, byDepth: boolean): Promise<void> {
+  async #draw(answer: Analysis | null, colouring: Colouring): Promise<void> {
+    const drawing = ++this.#drawn;
     if (!answer) return this.page.map.show("hexes", EMPTY_COLLECTION);
     const { answerHexes, cellAt, CellSet } = await import("../map/hexes.ts");
-    if (this.analysis.peek() !== answer) return;
+    if (drawing !== this.#drawn) return;
     this.#hexes = {
       of: answer,
       covered: new CellSet(answer.depth_cells.flatMap(({ cells }) => cells)),
       cellAt,
     };
-    this.page.map.show("hexes", answerHexes(answer, byDepth));
+    this.page.map.show("hexes", answerHexes(answer, colouring));
   }
 
-  #drawPinned(cell: string | null): void {
-    if (!cell) return this.page.map.show("pinned-hex", EMPTY_COLLECTION);
-    void import("../map/hexes.ts").then(({ outlines }) => {
-      const answer = this.analysis.peek();
-      if (!answer || this.pinned.hex.peek()?.cell !== cell) return;
-      this.page.map.show(
-        "pinned-hex",
-        outlines({ cells: [cell], cell_count: 1 }, answer.resolution, "pointed"),
-      );
-    });
+  async #drawMarked(cells: string[]): Promise<void> {
+    const answer = this.analysis.peek();
+    if (cells.length === 0 || !answer) return this.page.map.show("marked-hexes", EMPTY_COLLECTION);
+    const { outlines } = await import("../map/hexes.ts");
+    const marked = { cells, cell_count: cells.length };
+    this.page.map.show("marked-hexes", outlines(marked, answer.resolution, "marked"));
   }
 
   #drawSites(found: Placement | null): void {

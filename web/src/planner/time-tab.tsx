@@ -1,6 +1,5 @@
 // Over time: the gap at each step of a window as a line, with its worst moment, a slider, and the same as a table.
 
-import { signal } from "@preact/signals";
 import { clockTime, km2 } from "../format.ts";
 import type { Page } from "../page.ts";
 import { lasting, share, type Step, type Timeline } from "./answers.ts";
@@ -15,21 +14,18 @@ const STEPS_MINUTES = [5, 15, 30, 60, 240];
 /** Rows of the table: as many as are still read. */
 const MOST_ROWS = 200;
 
-/** Which step the slider stands at; null: the worst one. */
-const chosen = signal<number | null>(null);
-
 export function TimeTab({ page }: { page: Page }) {
   const { timeline } = page.planner;
   const state = timeline.state.value;
-  const ask = () => {
-    chosen.value = null;
-    void page.planner.askTimeline();
-  };
   return (
     <>
       <WindowFields page={page} />
       <div class="buttons">
-        <button class="main" disabled={state.phase === "working"} onClick={ask}>
+        <button
+          class="main"
+          disabled={state.phase === "working"}
+          onClick={() => void page.planner.askTimeline()}
+        >
           Run the timeline
         </button>
       </div>
@@ -93,6 +89,7 @@ function WindowFields({ page }: { page: Page }) {
 
 function Told({ page, timeline }: { page: Page; timeline: Timeline }) {
   const { steps, worst } = timeline;
+  const { step: chosen } = page.planner;
   const worstStep = stepAt(steps, Date.parse(worst.at));
   const index = Math.min(chosen.value ?? worstStep, steps.length - 1);
   const step = steps[index];

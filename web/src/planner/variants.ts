@@ -4,21 +4,24 @@ import { computed, effect, signal } from "@preact/signals";
 import { post } from "../http.ts";
 import type { Handle, Handles } from "../map/handles.ts";
 import { EMPTY_COLLECTION } from "../map/overlays.ts";
-import { isSame, type Ref } from "../map/symbol-pool.ts";
+import type { Ref } from "../map/symbol-pool.ts";
 import type { Page } from "../page.ts";
 import type { Position } from "../wire.ts";
 import type { VariantAnswer, WhatIf } from "./answers.ts";
 import { inWords, Newest } from "./asking.ts";
 import { type Change, newName, placedAt, withChange, without } from "./changes.ts";
+import { readRef } from "./link.ts";
 import type { Plan, VariantName } from "./plan.ts";
 
 export class Variants {
   readonly answer = signal<WhatIf | null>(null);
   readonly problem = signal<string | null>(null);
-  /** The shown variant as it is while a handle is being dragged; null: as it is set. */
+  /** The changes of the shown variant while a handle is being dragged; null: as they are set. */
   readonly #dragged = signal<Change[] | null>(null);
   readonly name = computed<VariantName>(() => this.#plan.value.variant);
-  readonly changes = computed<Change[]>(() => this.#plan.value[this.name.value]);
+  readonly #set = computed<Change[]>(() => this.#plan.value[this.name.value]);
+  /** The changes of the shown variant, with that of a handle that is being dragged. */
+  readonly changes = computed<Change[]>(() => this.#dragged.value ?? this.#set.value);
   /** The answer to the shown variant. */
   readonly shown = computed<VariantAnswer | null>(() => this.answer.value?.[this.name.value] ?? null);
   readonly #plan = computed(() => this.page.settings.value.plan);
@@ -35,7 +38,7 @@ export class Variants {
     const asked = computed(() => {
       const run = this.run.value;
       const { a, b, variant } = this.#plan.value;
-      const now = { a, b, ...(this.#dragged.value ? { [variant]: this.#dragged.value } : {}) };
+      const now = { a, b, [variant]: this.changes.value };
       return run && now.a.length + now.b.length > 0
         ? JSON.stringify({ run, changes: now.a, ...(now.b.length > 0 ? { b: now.b } : {}) })
         : null;
@@ -57,26 +60,26 @@ export class Variants {
   }
 
   add(change: Change): void {
-    this.#set(withChange(this.changes.peek(), change));
+    this.#write(withChange(this.#set.peek(), change));
   }
 
   addAt([lng, lat]: Position, reach_m: number | null): void {
-    this.add({ do: "add", lng: lng!, lat: lat!, reach_m, name: newName(this.changes.peek()) });
+    this.add({ do: "add", lng: lng!, lat: lat!, reach_m, name: newName(this.#set.peek()) });
   }
 
   takeBack(index: number): void {
-    this.#set(without(this.changes.peek(), index));
+    this.#write(without(this.#set.peek(), index));
   }
 
   undo(): void {
-    this.#set(this.changes.peek().slice(0, -1));
+    this.#write(this.#set.peek().slice(0, -1));
   }
 
   reset(): void {
-    this.#set([]);
+    this.#write([]);
   }
 
-  #set(changes: Change[]): void {
+  #write(changes: Change[]): void {
     const { variant } = this.page.settings.peek().plan;
     this.page.setPlan({ [variant]: changes } as Partial<Plan>);
   }
@@ -112,16 +115,17 @@ export class Variants {
     if (this.page.planner.tab.value !== "changes" || this.run.value === null) return [];
     const { selected } = this.page.settings.value;
     const found: Handle[] = [];
-    this.changes.value.forEach((change, i) => {
+    this.#set.value.forEach((change, i) => {
       if (change.do === "add") {
-        found.push({ key: `${i}`, at: [change.lng, change.lat], label: change.name, kind: "added" });
+        found.push({ key: `#${i}`, at: [change.lng, change.lat], label: change.name, kind: "added" });
       } else if (change.do === "move") {
-        found.push({ key: `${i}`, at: change.to, label: this.page.nameOf(change), kind: "moved" });
+        found.push({ key: keyOf(change), at: change.to, label: this.page.nameOf(change), kind: "moved" });
       }
     });
-    const isMoved = this.changes.value.some((each) => each.do === "move" && isSame(each, selected));
-    const at = selected && !isMoved && this.mayChange(selected) && this.page.map.placeOf(selected);
-    if (at) found.push({ key: "selected", at, label: this.page.nameOf(selected), kind: "here" });
+    const at = selected && this.mayChange(selected) && this.page.map.placeOf(selected);
+    if (at && !found.some(({ key }) => key === keyOf(selected))) {
+      found.push({ key: keyOf(selected), at, label: this.page.nameOf(selected), kind: "here" });
+    }
     return found;
   }
 
@@ -141,16 +145,17 @@ export class Variants {
   }
 
   #moved(key: string, to: [number, number], done: boolean): void {
-    const { selected } = this.page.settings.peek();
     const place: [number, number] = [Number(to[0].toFixed(5)), Number(to[1].toFixed(5))];
-    const before = this.changes.peek();
-    const after =
-      key !== "selected"
-        ? placedAt(before, Number(key), place)
-        : selected
-          ? withChange(before, { do: "move", ...selected, to: place })
-          : before;
+    const ref = readRef(key);
+    const after = ref
+      ? withChange(this.#set.peek(), { do: "move", ...ref, to: place })
+      : placedAt(this.#set.peek(), Number(key.slice(1)), place);
+    if (done) this.#write(after);
     this.#dragged.value = done ? null : after;
-    if (done) this.#set(after);
   }
+}
+
+/** The same before and after a feature is moved, so that its handle keeps the focus; what is added has its number. */
+function keyOf({ layer, id }: Ref): string {
+  return `${layer}/${id}`;
 }
