@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
+
 from cop.planning.question import number, object_of, parse_question
 from layers.errors import Invalid
 from layers.model import JsonObject
@@ -45,6 +47,11 @@ def _question(question: object) -> JsonObject:
     except Invalid as error:
         error.pointer = f"/question{error.pointer}"
         raise
+    try:
+        orjson.dumps(question)
+    except TypeError:  # the area, which is placed only when it is asked about
+        detail = "A whole number in the question is too large: none has more than 64 bits."
+        raise Invalid(detail, pointer="/question", code="saved.question") from None
     return question
 
 

@@ -33,6 +33,10 @@ MAX_SPEED_KMH = 300.0
 MAX_INLINE_CELLS = 50_000
 """Cells that a question brings along; more are uploaded as a table."""
 MAX_UNIT_LENGTH = 40
+MAX_LAYER_NAME = 200
+"""Longer than any name is: what is refused says it again, and need not say a megabyte."""
+WHOLE_NUMBERS = range(-(2**63), 2**63)
+"""Those that are written down as they came; a larger one is no value of any feature."""
 AREAL = frozenset({"Polygon", "MultiPolygon"})
 
 
@@ -223,7 +227,7 @@ def _layers(value: object) -> tuple[str, ...] | None:
         detail = f"“layers” is an array of 1 to {MAX_LAYERS} names; leave it out for all that you see."
         raise Invalid(detail, pointer="/layers", code="coverage.layers")
     for at, name in enumerate(value):
-        if type(name) is not str:
+        if type(name) is not str or len(name) > MAX_LAYER_NAME:
             detail = "A layer's name is text, “agency.slug”."
             raise Invalid(detail, pointer=f"/layers/{at}", code="coverage.layers")
     return tuple(dict.fromkeys(value))
@@ -265,7 +269,7 @@ def _where(value: object) -> Where:
             detail = f"Expected an array of 1 to {MAX_WHERE_VALUES} values that are allowed."
             raise Invalid(detail, pointer=at, code="coverage.where")
         if "\0" in name or not all(_is_scalar(each) for each in allowed):
-            detail = "A value is text without NUL, a finite number, true, false or null."
+            detail = "A value is text without NUL, a finite number of up to 64 bits, true, false or null."
             raise Invalid(detail, pointer=at, code="coverage.where")
     return value
 
@@ -276,5 +280,7 @@ def _is_scalar(value: object) -> bool:
             return math.isfinite(value)
         case str():
             return "\0" not in value
+        case int():
+            return value in WHOLE_NUMBERS
         case _:
-            return value is None or isinstance(value, int)
+            return value is None

@@ -102,7 +102,7 @@ def _features(value: object) -> tuple[dict[str, Any], ...]:
         raise TooLarge(detail, pointer=at, code="coverage.too_many_zones")
     for number, feature in enumerate(value):
         geometry = feature.get("geometry") if type(feature) is dict else None
-        if type(geometry) is not dict or geometry.get("type") not in AREAL:
+        if type(geometry) is not dict or geometry.get("type") not in tuple(AREAL):  # it may be no text at all
             detail = "A zone is a GeoJSON feature whose geometry is a Polygon or a MultiPolygon."
             raise Invalid(detail, pointer=f"{at}/{number}", code="coverage.zones")
     return tuple(value)

@@ -78,6 +78,8 @@ async def test_zones_that_are_none_are_refused_with_the_spot(clients: dict[str, 
         ("cfd.points", (422, "coverage.zones", "/zones")),
         (collection(), (422, "coverage.zones", "/zones/features")),
         (collection(feature("p", at(0, 0))), (422, "coverage.zones", "/zones/features/0")),
+        (collection(feature("p", {"type": []})), (422, "coverage.zones", "/zones/features/0")),
+        (collection(feature("p", {"type": {}})), (422, "coverage.zones", "/zones/features/0")),
         (collection(*many), (413, "coverage.too_many_zones", "/zones/features")),
         (collection(feature("a", box(-100, 30, -80, 45))), (413, "h3.too_many_cells", "/zones")),
     ]

@@ -37,6 +37,8 @@ AREA = box(-87.7, 41.8, -87.6, 41.9)
         ({"area": AREA, "layers": "cfd.units"}, "coverage.layers", "/layers"),
         ({"area": AREA, "layers": ["cfd.units", 5]}, "coverage.layers", "/layers/1"),
         ({"area": AREA, "layers": ["x"] * 101}, "coverage.layers", "/layers"),
+        ({"area": AREA, "layers": ["x" * 1_000_000]}, "coverage.layers", "/layers/0"),
+        ({"area": AREA, "where": {"floors": [2**63]}}, "coverage.where", "/where/floors"),
         ({"area": AREA, "at_least": 0}, "coverage.at_least", "/at_least"),
         ({"area": AREA, "at_least": 1_001}, "coverage.at_least", "/at_least"),
         ({"area": AREA, "at_least": 10**9}, "coverage.at_least", "/at_least"),
