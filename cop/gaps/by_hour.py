@@ -80,7 +80,7 @@ def gaps_by_hour(
             end=moment_of(end, zone, "--to"),
             title=title_of(title),
         )
-        columns = Columns(id=id_column, time=time_column, lng=lng_column, lat=lat_column, zone=zone)
+        columns = columns_of(id_column, time_column, lng_column, lat_column, zone)
         told = _found(zones, name_property, positions, columns, asked)
         for path, form in files:
             path.write_bytes(_file(told, form))
@@ -90,6 +90,13 @@ def gaps_by_hour(
     show(facts_of(told))
     for path, _ in files:
         typer.echo(f"Written: {path}")
+
+
+def columns_of(
+    id: str | None, time: str | None, lng: str | None, lat: str | None, zone: tzinfo | None
+) -> Columns:
+    """What is read of the positions, and nothing else: a time that no column is named for may be in `observed_at`."""
+    return Columns(id=id, time=time, lng=lng, lat=lat, zone=zone, others=time is None)
 
 
 def _found(zones: Path, name_property: str, positions: Path, columns: Columns, asked: Asked) -> ByHour:

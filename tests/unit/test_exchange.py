@@ -135,6 +135,14 @@ def test_table_without_a_reference_system_is_refused(tmp_path: Path, frame: geop
         list(read_features(path, Columns(id="code")))
 
 
+def test_columns_that_nobody_named_can_be_left_out(write: Callable[[str, str], Path]) -> None:
+    path = write("a.csv", "id,at,x,y,speed,route\na,2026-01-01T00:00:00Z,1,2,5,7\n")
+    columns = Columns(time="at", lng="x", lat="y", rename={"route": "line"}, others=False)
+    (feature,) = read_features(path, columns)
+    assert feature["geometry"]["coordinates"] == [1, 2]
+    assert feature["properties"] == {"observed_at": "2026-01-01T00:00:00+00:00", "line": 7}
+
+
 def test_csv_cells_become_numbers_only_where_json_writes_them_so(write: Callable[[str, str], Path]) -> None:
     first, second = read_features(write("a.csv", "\ufeff" + CSV), BUSES)
     assert first == {
