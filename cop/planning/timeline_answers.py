@@ -13,14 +13,13 @@ from cop.analysts import report
 from cop.planning import answers
 from cop.planning.answers import cells, km2
 from cop.planning.desk import Loaded
-from layers.hexes import Field, fill
+from layers.hexes import Course, Field, fill
 from layers.hexes.field import Mask
 from layers.planning.coverage import load
 from layers.planning.ground import edge_m, hexes_errors
 from layers.planning.model import Case, Roads, Source
 from layers.planning.spells import History, case_at, spells_of
 from layers.planning.timeline import (
-    Exact,
     Stretch,
     Timeline,
     Window,
@@ -104,7 +103,7 @@ def as_csv(case: Case, histories: Sequence[History], window: Window) -> bytes:
     """A line for each cell of the area, `cell,minutes_uncovered`, in order of cells; exact, to a thousandth."""
     found = _worked_out(case, histories, window, True)
     assert found.exact is not None, "asked for"
-    minutes = np.round(found.exact.uncovered_us / MINUTE_US, 3).tolist()
+    minutes = np.round(found.exact.uncovered / MINUTE_US, 3).tolist()
     lines = [f"{cell:x},{each:g}" for cell, each in zip(found.field.cells.tolist(), minutes, strict=True)]
     return "\n".join(["cell,minutes_uncovered", *lines, ""]).encode()
 
@@ -170,11 +169,11 @@ def _moment(found: Timeline, stretch: Stretch) -> dict[str, Any]:
     }
 
 
-def _uncovered(found: Timeline, exact: Exact) -> dict[str, Any]:
+def _uncovered(found: Timeline, exact: Course) -> dict[str, Any]:
     """Cells by how long they are uncovered: never, up to each bucket, and the whole window."""
     length_us = found.window.length_us
     whole = [minutes * MINUTE_US for minutes in BUCKETS_MINUTES if minutes * MINUTE_US < length_us - 1]
-    always, *some, never = by_length(exact.uncovered_us, [0, *whole, length_us - 1, length_us])
+    always, *some, never = by_length(exact.uncovered, [0, *whole, length_us - 1, length_us])
     edges = [0, *whole, length_us]
     return {
         "always_covered": _cells(found, always),

@@ -12,7 +12,7 @@ the border of a set, not its area.
 - `depth`: how many sets cover each cell, or how many groups of them; `union`, `union_by`.
 - `patches`: the separate pieces of a set; `outlines`: its polygons, to draw.
 - `Field`: the cells of one area as places in arrays, for what is asked again and again.
-- `Spells`: sets that each hold over a spell of time; what an area lacks of them, when, and for how long.
+- `Spells`: sets that each hold over a spell of time; what a field lacks of them, when, and for how long (`Course`).
 
 Positions are longitude and latitude in degrees, as in GeoJSON. Sets that meet must be of one resolution. What is no
 cell, polygon, disk or resolution is a `HexesError` with a stable `code`; what would need too many cells is
@@ -20,7 +20,7 @@ cell, polygon, disk or resolution is a `HexesError` with a stable `code`; what w
 
 Two stations and a city; the southern one closes at noon:
 
->>> from layers.hexes import Spells, depth, disks, fill, patches
+>>> from layers.hexes import Field, Spells, depth, disks, fill, patches
 >>> ring = [[-87.94, 41.64], [-87.52, 41.64], [-87.52, 42.03], [-87.94, 42.03], [-87.94, 41.64]]
 >>> city = fill({"type": "Polygon", "coordinates": [ring]}, 9)
 >>> north, south = disks([(-87.66, 41.95), (-87.70, 41.80)], [12_000, 15_000], 9)
@@ -34,12 +34,14 @@ Two stations and a city; the southern one closes at noon:
 [509.2, 12.1, 7.7, 0.1, 0.1]
 >>> "89266419003ffff" in gap, gap == gap.unpack(gap.pack())
 (True, True)
->>> day = Spells.of(9, [(0, 24, north), (0, 12, south)]).over(city, 0, 24)
->>> day.moments.tolist(), day.gaps().tolist()
-([0, 12, 24], [4991.0, 10303.0])
->>> day.gap(day.worst()) == city - north
-True
->>> hours = day.by_cell(day.uncovered())
+>>> field = Field(city)
+>>> shifts = Spells.of(field, [(0, 24, north), (0, 12, south)])
+>>> day = shifts.over(0, 24)
+>>> day.moments.tolist(), day.held.tolist()
+([0, 12, 24], [9230.0, 3918.0])
+>>> day.worst, field.hexes(shifts.at(day.worst.begin) == 0) == city - north
+(Stretch(begin=12, end=24, held=3918.0), True)
+>>> hours = day.uncovered
 >>> len(hours), f"{hours.mean():.1f} hours without cover, {hours.max()} at most"
 (14221, '12.9 hours without cover, 24 at most')
 """
@@ -52,7 +54,7 @@ from layers.hexes.filling import MAX_CELLS, estimate_cells, fill, fills
 from layers.hexes.outlines import Outline, outlines
 from layers.hexes.patches import Patch, patches
 from layers.hexes.sets import Hexes
-from layers.hexes.spells import Course, Spells
+from layers.hexes.spells import Course, Spells, Stretch, summable
 
 __all__ = [
     "MAX_CELLS",
@@ -64,6 +66,7 @@ __all__ = [
     "Outline",
     "Patch",
     "Spells",
+    "Stretch",
     "TooManyCells",
     "depth",
     "disk",
@@ -75,6 +78,7 @@ __all__ = [
     "patches",
     "span_sums",
     "spans_of",
+    "summable",
     "union",
     "union_by",
 ]

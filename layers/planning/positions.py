@@ -117,7 +117,7 @@ def _held_within(
 
 def _held(found: Timeline) -> NDArray[np.float64]:
     assert found.exact is not None, "asked for"
-    held: NDArray[np.float64] = found.field.km2 * (1 - found.exact.uncovered_us / found.window.length_us)
+    held: NDArray[np.float64] = found.field.km2 * (1 - found.exact.uncovered / found.window.length_us)
     return held
 
 

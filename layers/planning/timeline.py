@@ -7,7 +7,7 @@ What is handed in are spells: covers that count from … until …, as `spells` 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -17,10 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from layers.errors import Invalid, TooLarge
-from layers.hexes import Field
-from layers.hexes import ranges as rg
+from layers.hexes import Course, Field, Spells, summable
 from layers.hexes.field import Mask
-from layers.hexes.ranges import Ranges
+from layers.hexes.ranges import EMPTY, Ranges
 
 Integers = NDArray[np.int64]
 Progress = Callable[[float], None]
@@ -28,10 +27,6 @@ Progress = Callable[[float], None]
 
 MAX_STEPS = 1_000
 MAX_WINDOW = timedelta(days=400)
-MAX_PAIRS = 2_000_000
-"""Spells times pieces of ground that are sorted at once: some 200 MB."""
-GRAINS_PER_KM2 = 1e9
-"""Ground is added up in whole grains of 10 cm²: sums do not depend on their order, so equal moments compare equal."""
 
 _STEPS_SHARE = 0.3
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -119,40 +114,6 @@ class Stretch(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Exact:
-    """What holds between the steps as well.
-
-    Covered ground is constant from each of `moments_us` to the next; `covered_km2` has a value for each such stretch.
-    """
-
-    uncovered_us: Integers
-    """For each place of the field how long fewer than asked for reach it."""
-    moments_us: Integers
-    covered_km2: NDArray[np.float64]
-
-    @cached_property
-    def worst(self) -> Stretch:
-        """When least is covered: the first such time, as long as it lasts."""
-        return self._stretch(int(self.covered_km2.argmin()))
-
-    @cached_property
-    def best(self) -> Stretch:
-        """When most is covered: the first such time."""
-        return self._stretch(int(self.covered_km2.argmax()))
-
-    @property
-    def mean_km2(self) -> float:
-        """How much is covered on the average of time."""
-        lengths = np.diff(self.moments_us)
-        return float((self.covered_km2 * lengths).sum() / lengths.sum())
-
-    def _stretch(self, at: int) -> Stretch:
-        same = self.covered_km2[at:] == self.covered_km2[at]
-        after = at + (len(same) if same.all() else int(same.argmin()))
-        return Stretch(int(self.moments_us[at]), int(self.moments_us[after]), float(self.covered_km2[at]))
-
-
-@dataclass(frozen=True, eq=False)
 class Timeline:
     """A window over the covers of a field. What is of the steps has a value for each of `window.steps`."""
 
@@ -164,17 +125,19 @@ class Timeline:
     """More often."""
     parts_km2: NDArray[np.float64]
     """What is covered of each part that was asked for, (steps, parts)."""
+    covered_demand: NDArray[np.float64] | None
+    """The demand that is covered, if any was given."""
     covers: Integers
     """How many covers that reach any of the area are on duty."""
     duties: tuple[Duty, ...]
     """By name of agency."""
-    exact: Exact | None
-    """None where only the steps were asked for."""
+    exact: Course | None
+    """What holds between the steps as well, in microseconds and km²; None where only the steps were asked for."""
 
     @cached_property
     def area_km2(self) -> float:
         """The whole field."""
-        return float(_grains(self.field).sum()) / GRAINS_PER_KM2
+        return float(summable(self.field.km2).sum())
 
     @property
     def gap_km2(self) -> NDArray[np.float64]:
@@ -184,17 +147,17 @@ class Timeline:
     @property
     def worst(self) -> Stretch:
         """When least is covered: exactly where that is known, else the first of the steps that are worst."""
-        return self.exact.worst if self.exact else self._step(int(self.covered_km2.argmin()))
+        return Stretch(*self.exact.worst) if self.exact else self._step(int(self.covered_km2.argmin()))
 
     @property
     def best(self) -> Stretch:
         """When most is covered, as `worst`."""
-        return self.exact.best if self.exact else self._step(int(self.covered_km2.argmax()))
+        return Stretch(*self.exact.best) if self.exact else self._step(int(self.covered_km2.argmax()))
 
     @property
     def mean_km2(self) -> float:
         """How much is covered on the average: of time where that is known, else of the steps."""
-        return self.exact.mean_km2 if self.exact else float(self.covered_km2.mean())
+        return self.exact.mean if self.exact else float(self.covered_km2.mean())
 
     def _step(self, at: int) -> Stretch:
         begin = int(self.window.steps[at])
@@ -210,37 +173,59 @@ def timeline(
     at_least: int = 1,
     *,
     parts: Sequence[Ranges] = (),
+    demand: NDArray[np.float64] | None = None,
     exact: bool = True,
     progress: Progress | None = None,
 ) -> Timeline:
     """How *field* is covered by *spells* during *window*; *at_least* covers at once are asked for.
 
-    *parts* are spans of the field, such as its jurisdictions, whose covered ground is told at each step as well.
-    The steps cost a pass over the pieces of ground each; what is `exact` beyond them, two sorts of a number for each
-    spell and each piece of ground that it reaches, whatever the number of steps.
+    *parts* are spans of the field, such as its jurisdictions, whose covered ground is told at each step as well;
+    *demand* is what each place weighs, such as people. The steps cost a pass over the pieces of ground each; what is
+    `exact` beyond them, what `Spells.over` does, whatever the number of steps.
     """
     told = progress or (lambda _: None)
     shown = [each for each in spells if len(each.spans) and _within(each, window)]
     times = np.array([each[2:4] for each in shown], np.int64).reshape(-1, 2)
     begin, end = times.clip(window.begin_us, window.end_us).T
-    pieces = _Pieces.of(field, [each.spans for each in shown], parts)
-    first, last = (np.searchsorted(window.steps, each) for each in (begin, end))
+    held = Spells.of_spans(field, begin, end, [each.spans for each in shown], cuts=parts)
+    ground = _Ground(held, parts, demand)
     steps = len(window.steps)
-    ground = np.zeros((steps, 2 + len(parts)), np.int64)
-    for step, depth in enumerate(_depths(pieces, first, last, steps)):
-        ground[step] = pieces.ground(depth, at_least)
+    at_steps = np.zeros((steps, ground.sums))
+    for step, depth in enumerate(held.depths(window.steps)):
+        at_steps[step] = ground.at(depth, at_least)
         if step % 16 == 0:
             told((_STEPS_SHARE if exact else 1.0) * step / steps)
-    found = _throughout(pieces, begin, end, window, at_least, told) if exact else None
+    found = (
+        held.over(
+            window.begin_us,
+            window.end_us,
+            at_least,
+            field.km2,
+            progress=lambda share: told(_STEPS_SHARE + (1 - _STEPS_SHARE) * share),
+        )
+        if exact
+        else None
+    )
     told(1.0)
-    km2 = ground / GRAINS_PER_KM2
+    first, last = (np.searchsorted(window.steps, each) for each in (begin, end))
     covers = np.cumsum(np.bincount(first, minlength=steps + 1) - np.bincount(last, minlength=steps + 1))
     duty_us: Counter[str] = Counter()
     for each, length_us in zip(shown, (end - begin).tolist(), strict=True):
         duty_us[each.agency] += length_us
     features = Counter(agency for agency, _ in {(each.agency, each.feature) for each in shown})
     duties = [Duty(agency, features[agency], duty_us[agency]) for agency in sorted(duty_us)]
-    return Timeline(field, window, km2[:, 0], km2[:, 1], km2[:, 2:], covers[:steps], tuple(duties), found)
+    covered, overlap, weighed = at_steps[:, :3].T
+    return Timeline(
+        field,
+        window,
+        covered,
+        overlap,
+        at_steps[:, 3:],
+        None if demand is None else weighed,
+        covers[:steps],
+        tuple(duties),
+        found,
+    )
 
 
 def by_length(uncovered_us: Integers, edges_us: Sequence[int]) -> list[Mask]:
@@ -253,106 +238,26 @@ def _within(spell: Spell, window: Window) -> bool:
     return max(spell.begin_us, window.begin_us) < min(spell.end_us, window.end_us)
 
 
-def _grains(field: Field) -> Integers:
-    return np.rint(field.km2 * GRAINS_PER_KM2).astype(np.int64)
+class _Ground:
+    """What of the ground, of parts of it, and of demand is covered, by the depth of each piece."""
 
+    def __init__(self, spells: Spells, parts: Sequence[Ranges], demand: NDArray[np.float64] | None) -> None:
+        self._km2 = spells.sums(summable(spells.field.km2))
+        self._demand = None if demand is None else spells.sums(summable(demand))
+        self._part = np.repeat(np.arange(len(parts)), [len(each) for each in parts])
+        self._first, self._end = spells.pieces_of(np.concatenate([EMPTY, *parts])).T
+        self.sums = 3 + len(parts)
+        """How many there are: covered, overlap, demand, and covered of each part."""
 
-@dataclass(frozen=True, eq=False)
-class _Pieces:
-    """The field cut wherever the ground of a spell or of a part begins or ends: no piece is only partly in one."""
-
-    lengths: Integers
-    """How many places each piece has."""
-    grains: Integers
-    """And how much ground."""
-    owner: Integers
-    """For each span of a spell which spell that is; …"""
-    first: Integers
-    end: Integers
-    """… and its pieces."""
-    parts: tuple[Integers, Integers, Integers]
-    """The same of the parts."""
-
-    @classmethod
-    def of(cls, field: Field, spans: Sequence[Ranges], parts: Sequence[Ranges]) -> _Pieces:
-        own, ours = np.concatenate([rg.EMPTY, *spans]), np.concatenate([rg.EMPTY, *parts])
-        cuts = np.unique(np.concatenate(([0, field.size], own.ravel(), ours.ravel())))
-        grains = np.add.reduceat(_grains(field), cuts[:-1]) if field.size else np.empty(0, np.int64)
-        owner, first, end = _owned(spans, np.searchsorted(cuts, own))
-        return cls(np.diff(cuts), grains, owner, first, end, _owned(parts, np.searchsorted(cuts, ours)))
-
-    def ground(self, depth: Integers, at_least: int) -> Integers:
-        """Grains covered, overlapped, and covered of each part."""
-        covered = np.where(depth >= at_least, self.grains, 0)
-        before = np.concatenate(([0], np.cumsum(covered)))
-        part, first, end = self.parts
-        of_parts = np.zeros(part[-1] + 1 if len(part) else 0, np.int64)
-        np.add.at(of_parts, part, before[end] - before[first])
-        return np.concatenate(([before[-1], self.grains[depth > at_least].sum()], of_parts))
-
-    def change(self, spans: Integers) -> Integers:
-        """By how much the depth of each piece exceeds that of the one before, for some of the spans."""
-        count = len(self.lengths) + 1
-        return np.bincount(self.first[spans], minlength=count) - np.bincount(self.end[spans], minlength=count)
-
-    def blocks(self, most: int) -> Iterator[tuple[int, int]]:
-        """The pieces in runs of which each is held by about *most* spells, all of its pieces together."""
-        held = np.cumsum(np.cumsum(self.change(np.arange(len(self.owner))))[:-1])
-        ends = np.searchsorted(held, np.arange(most, held[-1] if len(held) else 0, most), side="right")
-        edges = np.unique(np.concatenate(([0], ends, [len(self.lengths)])))
-        yield from zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True)
-
-    def pairs(self, low: int, high: int) -> tuple[Integers, Integers]:
-        """Each spell with each piece from *low* to before *high* that it holds: two columns."""
-        first, end = self.first.clip(low, high), self.end.clip(low, high)
-        return np.repeat(self.owner, end - first), rg.runs(first, end - first)
-
-
-def _owned(lists: Sequence[Ranges], at: Integers) -> tuple[Integers, Integers, Integers]:
-    """For each row of *lists*, all together, the number of its list, and the two columns of *at*."""
-    return np.repeat(np.arange(len(lists)), [len(each) for each in lists]), at[:, 0], at[:, 1]
-
-
-def _depths(pieces: _Pieces, first: Integers, last: Integers, steps: int) -> Iterator[Integers]:
-    """The depth of each piece at each step, by spells that count from step *first* until before step *last*."""
-    come, come_at = _sorted_by(first[pieces.owner], steps)
-    go, go_at = _sorted_by(last[pieces.owner], steps)
-    change = np.zeros(len(pieces.lengths) + 1, np.int64)
-    for step in range(steps):
-        change += pieces.change(come[come_at[step] : come_at[step + 1]])
-        change -= pieces.change(go[go_at[step] : go_at[step + 1]])
-        yield np.cumsum(change[:-1])
-
-
-def _sorted_by(step: Integers, steps: int) -> tuple[Integers, list[int]]:
-    """The indices of *step* in its order, and where in it each of 0 … *steps* begins."""
-    order = np.argsort(step, kind="stable")
-    return order, np.searchsorted(step[order], np.arange(steps + 1)).tolist()
-
-
-def _throughout(
-    pieces: _Pieces, begin: Integers, end: Integers, window: Window, at_least: int, told: Progress
-) -> Exact:
-    """Space and time as one line: piece after piece, and on each the moments at which anything begins or ends.
-
-    The stretches on which enough spells hold it are found as those of a set of cells are.
-    """
-    moments = np.unique(np.concatenate(([window.begin_us, window.end_us], begin, end)))
-    begins, ends = np.searchsorted(moments, begin), np.searchsorted(moments, end)
-    covered_us = np.zeros(len(pieces.lengths), np.int64)
-    change = np.zeros(len(moments), np.int64)
-    for low, high in pieces.blocks(MAX_PAIRS):
-        owner, piece = pieces.pairs(low, high)
-        line = piece * len(moments)
-        held = rg.deep(np.sort(line + begins[owner]), np.sort(line + ends[owner]), at_least)
-        at, since = np.divmod(held[:, 0], len(moments))
-        until = held[:, 1] % len(moments)
-        np.add.at(covered_us, at, moments[until] - moments[since])
-        np.add.at(change, since, pieces.grains[at])
-        np.subtract.at(change, until, pieces.grains[at])
-        told(_STEPS_SHARE + (1 - _STEPS_SHARE) * high / len(pieces.lengths))
-    return Exact(
-        np.repeat(window.length_us - covered_us, pieces.lengths),
-        moments,
-        np.cumsum(change[:-1]) / GRAINS_PER_KM2,
-    )
+    def at(self, depth: Integers, at_least: int) -> NDArray[np.float64]:
+        """The sums."""
+        found = np.zeros(self.sums)
+        enough = depth >= at_least
+        covered = np.where(enough, self._km2, 0.0)
+        found[0], found[1] = covered.sum(), np.where(depth > at_least, self._km2, 0.0).sum()
+        if self._demand is not None:
+            found[2] = np.where(enough, self._demand, 0.0).sum()
+        if len(self._part):
+            before = np.concatenate(([0.0], np.cumsum(covered)))
+            np.add.at(found[3:], self._part, before[self._end] - before[self._first])
+        return found

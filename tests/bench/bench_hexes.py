@@ -21,7 +21,7 @@ from h3.api import numpy_int as h3
 from numpy.typing import NDArray
 
 from layers.database import Database, driver
-from layers.hexes import Hexes, Spells, depth, disks, fill, fills, outlines, patches, union
+from layers.hexes import Field, Hexes, Spells, depth, disks, fill, fills, outlines, patches, union
 from tests.bench import Bench, Figure, long, timed
 
 RESOLUTION = 9
@@ -280,13 +280,13 @@ def bench_spells(bench: Bench) -> Iterator[Figure]:
     city = fill(box(-87.94, 41.64, -87.52, 42.03), RESOLUTION)
 
     def uncovered() -> Any:
-        course = Spells.of(RESOLUTION, shifts).over(city, 0, 96)
-        return course.by_cell(course.uncovered())
+        return Spells.of(Field(city), shifts).over(0, 96).uncovered
 
     def each_instant() -> Any:
-        spells, total = Spells.of(RESOLUTION, shifts), Counter[int]()
+        total = Counter[int]()
         for instant in range(96):
-            total.update((city - spells.at(instant).at_least(1)).cells().tolist())
+            holding = [hexes for start, end, hexes in shifts if start <= instant < end]
+            total.update((city - depth(holding, RESOLUTION).at_least(1)).cells().tolist())
         return [total[cell] for cell in city]
 
     ours = best(uncovered)

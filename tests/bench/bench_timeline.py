@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 import numpy as np
 
 from cop.planning.timeline_answers import as_json
-from layers.hexes import Field, Spells, fill
+from layers.hexes import Field, fill
 from layers.planning.coverage import load
 from layers.planning.model import Case, Row, Rule
 from layers.planning.positions import timeline_of_positions
@@ -86,17 +86,6 @@ def bench_moving(bench: Bench) -> Iterator[Figure]:
     yield Figure("timeline_moving_steps", percentile(steps, 50), "ms", "lower")
     exact = timed(lambda: timeline(field, spells, HOURS), repeats=5, warmups=1)
     yield Figure("timeline_moving_exact", percentile(exact, 50), "ms", "lower", 2_000.0)
-    # A tenth of the day: by intervals and pieces the whole of it takes minutes.
-    tenth = Window(HOURS.begin_us, HOURS.begin_us + HOURS.length_us // 10, HOURS.step_us)
-    sets = [(each.begin_us, each.end_us, field.hexes_in(each.spans)) for each in spells]
-    begun = time.perf_counter()
-    slow = Spells.of(RESOLUTION, sets).over(field.area, tenth.begin_us, tenth.end_us).uncovered()
-    took = (time.perf_counter() - begun) * 1e3
-    fast = timed(lambda: timeline(field, spells, tenth), repeats=5, warmups=1)
-    found = timeline(field, spells, tenth).exact
-    assert found is not None
-    assert int(slow.max()) == int(found.uncovered_us.max())
-    yield Figure("timeline_moving_ratio_intervals_by_pieces", took / percentile(fast, 50), "×", "higher")
 
 
 def bench_austin(bench: Bench) -> Iterator[Figure]:

@@ -111,7 +111,7 @@ def test_importing_hexes_imports_no_shapely() -> None:
 
 
 def test_the_example_of_the_package_runs_and_says_what_it_says() -> None:
-    assert doctest.testmod(layers.hexes) == (0, 15)
+    assert doctest.testmod(layers.hexes) == (0, 17)
 
 
 @pytest.mark.parametrize("resolution", [0, 1, 2, 3])

@@ -104,7 +104,7 @@ def test_minutes_are_those_of_analysing_every_second(known: tuple[History, ...],
         coverage, _ = load(case_at(case, known, AT + second * SECOND + timedelta(milliseconds=1)))
         uncovered += coverage.gap
     assert found.exact is not None
-    assert (abs(found.exact.uncovered_us / 1e6 - uncovered) < 1e-3).all()
+    assert (abs(found.exact.uncovered / 1e6 - uncovered) < 1e-3).all()
 
 
 @given(

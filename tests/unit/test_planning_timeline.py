@@ -11,10 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from layers.errors import Invalid, LayersError
-from layers.hexes import Field, Hexes
-from layers.planning import timeline as module
+from layers.hexes import Course, Field, Hexes
+from layers.hexes import spells as sweep
 from layers.planning.timeline import (
-    Exact,
     Spell,
     Timeline,
     Window,
@@ -89,7 +88,7 @@ def test_moments_are_exact_to_the_microsecond() -> None:
 def test_without_spells_all_is_uncovered_all_the_time() -> None:
     found = timeline(FIELD, [], Window(0, 100, 10))
     assert found.exact is not None
-    assert (found.exact.uncovered_us == 100).all()
+    assert (found.exact.uncovered == 100).all()
     assert (found.covered_km2 == 0).all()
     assert (found.worst, found.mean_km2, found.duties) == ((0, 100, 0.0), 0.0, ())
 
@@ -109,8 +108,11 @@ def test_each_step_is_what_counting_at_that_instant_says(known: list[Told], at_l
     window = Window(0, 100, step)
     north, south = set(sorted(AREA)[:8]), set(sorted(AREA)[5:])
     parts = [FIELD.spans(Hexes.from_cells(cells, 8)) for cells in (north, set(), south)]
-    found = timeline(FIELD, spells(known), window, at_least, parts=parts, exact=False)
+    found = timeline(
+        FIELD, spells(known), window, at_least, parts=parts, demand=np.arange(FIELD.size), exact=False
+    )
     assert found.exact is None
+    assert found.covered_demand is not None
     for at, instant in enumerate(range(0, 100, step)):
         depth = depth_at(known, instant)
         covered = {cell for cell in AREA if depth[cell] >= at_least}
@@ -118,6 +120,9 @@ def test_each_step_is_what_counting_at_that_instant_says(known: list[Told], at_l
         assert found.gap_km2[at] == close(km2(AREA - covered))
         assert found.overlap_km2[at] == close(km2({cell for cell in AREA if depth[cell] > at_least}))
         assert found.parts_km2[at].tolist() == [close(km2(covered & each)) for each in (north, set(), south)]
+        assert found.covered_demand[at] == sum(
+            number for number, cell in enumerate(FIELD.cells.tolist()) if cell in covered
+        )
         on_duty = [each for each in known if each[1] <= instant < each[2] and each[3] & AREA]
         assert found.covers[at] == len(on_duty)
 
@@ -127,7 +132,7 @@ def test_minutes_are_the_sum_over_every_stretch_between_two_changes(
     known: list[Told], at_least: int, pairs: int
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "MAX_PAIRS", pairs)
+        patch.setattr(sweep, "_MAX_PAIRS", pairs)
         found = timeline(FIELD, spells(known), Window(0, 100, 50), at_least)
     exact = exact_of(found)
     uncovered = dict.fromkeys(AREA, 0)
@@ -137,7 +142,7 @@ def test_minutes_are_the_sum_over_every_stretch_between_two_changes(
         covered.append(km2({cell for cell in AREA if depth[cell] >= at_least}))
         for cell in AREA:
             uncovered[cell] += depth[cell] < at_least
-    assert dict(zip(FIELD.cells.tolist(), exact.uncovered_us.tolist(), strict=True)) == uncovered
+    assert dict(zip(FIELD.cells.tolist(), exact.uncovered.tolist(), strict=True)) == uncovered
     assert found.mean_km2 == close(sum(covered) / 100)
     for stretch, extreme in ((found.worst, min(covered)), (found.best, max(covered))):
         assert stretch.covered_km2 == close(extreme)
@@ -147,7 +152,7 @@ def test_minutes_are_the_sum_over_every_stretch_between_two_changes(
         assert stretch.end_us == 100 or covered[stretch.end_us] != close(extreme)
 
 
-def exact_of(found: Timeline) -> Exact:
+def exact_of(found: Timeline) -> Course:
     assert found.exact is not None
     return found.exact
 
@@ -174,7 +179,7 @@ def test_the_worst_moment_between_two_steps_is_found() -> None:
 
 def test_a_chain_of_states_leaves_no_gap_where_one_follows_the_other() -> None:
     chain = [("cfd", begin, begin + 5, AREA) for begin in range(0, 100, 5)]
-    assert (exact_of(timeline(FIELD, spells(chain), Window(0, 100, 50))).uncovered_us == 0).all()
+    assert (exact_of(timeline(FIELD, spells(chain), Window(0, 100, 50))).uncovered == 0).all()
 
 
 def test_cells_are_put_together_by_how_long_they_are_uncovered() -> None:
