@@ -57,7 +57,7 @@ class Columns:
     zone: tzinfo | None = None
     """The zone of times that say none. Without it they stay as they are, and the door refuses them."""
     others: bool = True
-    """Whether columns that are not named here are read at all. Of 44,300 rows without four of theirs: a fifth less time."""
+    """Whether columns that are not named here are read at all. Without four of eight, a file takes a fifth less."""
 
 
 def read_features(path: Path, columns: Columns | None = None) -> Iterator[JsonObject]:
