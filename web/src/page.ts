@@ -79,6 +79,8 @@ export class Page {
   readonly summed = computed(() => summedLayers(this.summary.value, this.off.value));
   readonly distress = computed(() => inDistress(this.state.peek(), this.now.value));
   readonly alerts = computed<Alert[]>(() => alertsOf(this.state.peek(), this.off.value, this.now.value));
+  /** The same object until a layer comes, changes or leaves, whatever else happens on the picture. */
+  readonly catalogue = computed(() => this.state.value.catalogue);
   readonly status = computed(() => {
     this.now.value;
     return pageStatus(this.state.peek(), this.operation.value?.id ?? null);

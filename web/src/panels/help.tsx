@@ -64,6 +64,21 @@ export function Help({ page }: { page: Page }) {
         </li>
         <li>Units that stand at one spot are drawn in a ring around it; a click lists what else is there.</li>
       </ul>
+      <h2>Coverage</h2>
+      <ul class="legend">
+        <li>
+          <span class="key hatch" aria-hidden="true" /> gap: covered by fewer than asked for
+        </li>
+        <li>
+          <span class="key dots" aria-hidden="true" /> overlap: covered by more than asked for
+        </li>
+        <li>
+          <span class="key cross" aria-hidden="true" /> newly uncovered by the changes of a variant
+        </li>
+        <li>
+          <span class="key plus" aria-hidden="true" /> newly covered by them
+        </li>
+      </ul>
       <p>
         Every setting is in the address: copy it and the other end sees what you see, as far as it is shared
         with them. <code>limit=500</code> in the address sums each layer with more than 500 features in sight

@@ -178,7 +178,7 @@ function Agencies({ page, answer }: { page: Page; answer: Analysis }) {
         {answer.agencies.map(({ agency, covers_km2, only_km2 }) => (
           <tr key={agency}>
             <th scope="row">
-              <bdi>{page.state.value.agencies.get(agency)?.name ?? agency}</bdi>
+              <bdi>{page.state.peek().agencies.get(agency)?.name ?? agency}</bdi>
             </th>
             <td class="number">{km2(covers_km2)}</td>
             <td class="number">{km2(only_km2)}</td>

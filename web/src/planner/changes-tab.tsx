@@ -40,7 +40,7 @@ export function ChangesTab({ page }: { page: Page }) {
 function Selected({ page }: { page: Page }) {
   const { selected } = page.settings.value;
   const { variants } = page.planner;
-  const info = selected && page.state.value.catalogue.get(selected.layer);
+  const info = selected && page.catalogue.value.get(selected.layer);
   if (!selected || !info || !["units", "assets", "coverage"].includes(info.kind)) {
     return (
       <p class="note">
@@ -142,7 +142,7 @@ function Compared({ page }: { page: Page }) {
     ["Covered", (parts) => km2(parts.covered_km2), (variant) => signedKm2(variant.difference.covered_km2)],
     ["Share", (parts) => share(parts.covered_share), null],
     ["Overlap", (parts) => km2(parts.overlap_km2), (variant) => signedKm2(variant.difference.overlap_km2)],
-    ...base.agencies.map(({ agency }): (typeof rows)[number] => [
+    ...agenciesOf([base, a, b]).map((agency): (typeof rows)[number] => [
       page.state.peek().agencies.get(agency)?.name ?? agency,
       (parts) => km2(parts.agencies.find((each) => each.agency === agency)?.covers_km2 ?? 0),
       null,
@@ -178,6 +178,11 @@ function Compared({ page }: { page: Page }) {
       </tbody>
     </table>
   );
+}
+
+/** All that cover any of it, those of the picture first: what is added may be of another one. */
+function agenciesOf(all: (Parts | undefined)[]): string[] {
+  return [...new Set(all.flatMap((parts) => parts?.agencies ?? []).map(({ agency }) => agency))];
 }
 
 /** The legend of what is drawn, and what became of each cover. */

@@ -22,10 +22,6 @@ const HEX_WIDTH: Record<number, string> = {
 
 export function QuestionForm({ page }: { page: Page }) {
   const { plan } = page.settings.value;
-  // what there is to choose from changes with the catalogue and with what comes; once a second is often enough
-  page.now.value;
-  const state = page.state.peek();
-  const layers = counting(state);
   return (
     <div class="fields">
       <label>
@@ -38,28 +34,7 @@ export function QuestionForm({ page }: { page: Page }) {
           onChange={(event) => page.setPlan({ atLeast: wholeOf(event.currentTarget, 1, 20) })}
         />
       </label>
-      <Layers page={page} layers={layers} />
-      <Chips
-        name="Only these statuses"
-        all={[...statusesOf(state, layers)]}
-        chosen={plan.statuses}
-        told={(status) => (status === null ? "no status (stations)" : words(status))}
-        onChange={(statuses) => page.setPlan({ statuses })}
-      />
-      <Chips
-        name="Only these capabilities"
-        all={[...capabilitiesOf(state, layers)]}
-        chosen={plan.capabilities}
-        told={words}
-        onChange={(capabilities) => page.setPlan({ capabilities })}
-      />
-      <Chips
-        name="Only these agencies"
-        all={[...new Set(layers.map(({ agency }) => agency))].sort()}
-        chosen={plan.agencies}
-        told={(agency) => state.agencies.get(agency)?.name ?? agency}
-        onChange={(agencies) => page.setPlan({ agencies })}
-      />
+      <Choices page={page} />
       <label>
         <input
           type="checkbox"
@@ -84,6 +59,43 @@ export function QuestionForm({ page }: { page: Page }) {
       </label>
       <MomentFields page={page} />
     </div>
+  );
+}
+
+/**
+ * What the picture has to choose from, looked up once a second. By itself, so that no field that somebody is typing into
+ * is drawn anew.
+ */
+function Choices({ page }: { page: Page }) {
+  const { plan } = page.settings.value;
+  page.now.value;
+  const state = page.state.peek();
+  const layers = counting(state);
+  return (
+    <>
+      <Layers page={page} layers={layers} />
+      <Chips
+        name="Only these statuses"
+        all={[...statusesOf(state, layers)]}
+        chosen={plan.statuses}
+        told={(status) => (status === null ? "no status (stations)" : words(status))}
+        onChange={(statuses) => page.setPlan({ statuses })}
+      />
+      <Chips
+        name="Only these capabilities"
+        all={[...capabilitiesOf(state, layers)]}
+        chosen={plan.capabilities}
+        told={words}
+        onChange={(capabilities) => page.setPlan({ capabilities })}
+      />
+      <Chips
+        name="Only these agencies"
+        all={[...new Set(layers.map(({ agency }) => agency))].sort()}
+        chosen={plan.agencies}
+        told={(agency) => state.agencies.get(agency)?.name ?? agency}
+        onChange={(agencies) => page.setPlan({ agencies })}
+      />
+    </>
   );
 }
 
@@ -153,7 +165,7 @@ function Chips<T extends string | null>(props: {
 
 function ReachFields({ page }: { page: Page }) {
   const { reach } = page.settings.value.plan;
-  const roads = [...page.state.value.catalogue.values()].filter(({ kind }) => kind === "roads");
+  const roads = [...page.catalogue.value.values()].filter(({ kind }) => kind === "roads");
   const set = (next: Reach | null) => page.setPlan({ reach: next });
   const choose = (value: string) => {
     if (value === "metres") set({ by: "metres", metres: 1500 });
