@@ -56,7 +56,9 @@ def cells_of(coverage: Coverage, mask: Any) -> set[int]:
 
 def test_without_covers_all_is_gap() -> None:
     found = Coverage.of(Field(Hexes.from_cells(NEAR, 8)), [])
-    assert (found.gap.all(), found.overlap.any(), found.agencies) == (True, False, ())
+    assert found.gap.all()
+    assert not found.overlap.any()
+    assert found.agencies == ()
 
 
 def test_what_does_not_count_covers_nothing() -> None:

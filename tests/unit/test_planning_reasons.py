@@ -58,6 +58,8 @@ def test_reasons_are_what_looking_at_every_cell_says(covers: list[tuple[Standing
         gap = set(piece.hexes)
         for standing in set(Standing) - {Standing.COUNTS}:
             idle = [cells & gap for own, cells in covers if own is standing and cells & gap]
-            told = [(reason.count, reason.km2) for reason in each.reasons if reason.standing is standing]
+            told: list[Any] = [
+                (reason.count, reason.km2) for reason in each.reasons if reason.standing is standing
+            ]
             km2 = sum(map(h3.cell_area, set().union(*idle)))
             assert told == ([(len(idle), pytest.approx(km2))] if idle else [])
