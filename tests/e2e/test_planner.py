@@ -323,6 +323,7 @@ async def test_an_alert_is_listed_and_said_to_be_over_when_it_is_cleared(
         alerts = said(page, "Alerts")
         await expect(alerts.get_by_role("heading", name="Alerts (1)")).to_be_visible()
         await expect(alerts).to_contain_text("At least 2 ALS")
+        await page.screenshot(path=ARTEFACTS / "alerts.png")
         await alerts.get_by_role("button").click()
         await page.wait_for_function("() => /at=[-\\d.]+,[\\d.]+,1[2-4]/.test(location.hash)")
         await push(fire, "cfd.alerts", _alert("cleared"))
