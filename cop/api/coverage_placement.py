@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request, Response
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cop.api import examples_placement
+from cop.api.coverage import settled_for
 from cop.api.jobs import answer_or_job, prefers_async
 from cop.api.requests import check_query, read_json
 from cop.api.shapes import JSON
@@ -17,9 +18,8 @@ from cop.planning.desk import Desk
 from cop.planning.jobs import Answer
 from cop.planning.placing import MOST_JOB_SECONDS, MOST_SECONDS, Place, parse_place
 from cop.planning.question import parse_question
-from cop.planning.settling import settle
 from layers.errors import Invalid
-from layers.model import Scope
+from layers.model import JsonObject, Scope
 from layers.planning.ground import MAX_AREA_CELLS
 from layers.planning.model import Geometry
 from layers.planning.reading import read_sources
@@ -33,9 +33,10 @@ router = APIRouter(tags=["coverage"])
 async def post_placement(request: Request, access: Accessed, database: Databased) -> Response:
     """Where to put n units or stations so that most gains cover, the fewest sites for all, or which units to move.
 
-    The body is a question of coverage, or `run`, with `place` beside it. The answer is as good as greedy and swap find
-    it, then as HiGHS improves it within `seconds`; `proof` says by how much the best possible one could be better.
-    With `weights` demand is what they count, else km². With `Prefer: respond-async` it is worked out as a job.
+    The body is a question of coverage, or an earlier `run`, with `place` beside it. The answer is as good as greedy
+    and swap find it, then as HiGHS improves it within `seconds`; `proof` says by how much the best possible one could
+    be better. With `weights` demand is what they count, else km². With `Prefer: respond-async` it is worked out as a
+    job, which may take more `seconds`.
     """
     access.require(Scope.PLAN)
     check_query(request)
@@ -47,10 +48,12 @@ async def post_placement(request: Request, access: Accessed, database: Databased
     )
 
     async def work(desk: Desk) -> Answer:
+        settled = await settled_for(request, access, question, most_cells=MAX_AREA_CELLS)
         async with database.snapshot() as connection:
-            settled = await settle(connection, access, question, most_cells=MAX_AREA_CELLS)
-            place = await with_points(connection, access, asked, settled.case.area, settled.case.resolution)
-        stated = {"status": settled.status}
+            place, read = await with_points(
+                connection, access, asked, settled.case.area, settled.case.resolution
+            )
+        stated = {"status": settled.status} | read
         return Answer(await desk.ask(settled.run, settled.case, placing.as_json, stated, place), JSON)
 
     return await answer_or_job(request, access, work)
@@ -58,10 +61,13 @@ async def post_placement(request: Request, access: Accessed, database: Databased
 
 async def with_points(
     connection: AsyncConnection, access: Access, place: Place, area: Geometry, resolution: int
-) -> Place:
-    """*place* with the points of the layer that it names, near *area*. Raises `NotFound`, `Invalid`."""
+) -> tuple[Place, JsonObject]:
+    """*place* with the points of the layer that it names, near *area*, and what the answer says of that layer.
+
+    Raises `NotFound`, `Invalid`.
+    """
     if place.layer is None:
-        return place
+        return place, {}
     layer = access.layer(place.layer)
     named = [(layer, access.directory.agencies[layer.agency].slug)]
     (source,) = await read_sources(connection, named, area, resolution)
@@ -69,4 +75,5 @@ async def with_points(
     if not points:
         detail = f"{layer.name} has no point near the area."
         raise Invalid(detail, pointer="/place/candidates/layer", code="placement.candidates")
-    return replace(place, points=points)
+    told = {"layer": source.layer, "epoch": str(source.epoch), "revision": source.revision}
+    return replace(place, points=points), {"candidates": told}

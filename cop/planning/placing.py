@@ -45,7 +45,7 @@ SECONDS = 10.0
 """That a placement may take unless it says otherwise; as a job it may have more."""
 MOST_SECONDS = 25.0
 """Of an answer that is waited for, …"""
-MOST_JOB_SECONDS = 500.0
+MOST_JOB_SECONDS = 300.0
 """… and of a job."""
 
 
@@ -153,7 +153,7 @@ def _is_position(value: object) -> bool:
 def as_json(
     loaded: Loaded, stated: JsonObject, place: Place, *, progress: Callable[[float], None] = report
 ) -> bytes:
-    """The answer to a placement; *stated* are the members that the request settled."""
+    """The answer to a placement; *stated* are the members that the request settled (`status`, `candidates`)."""
     found = loaded.coverage
     sites = _sites(loaded, place)
     budget = Budget(place.seconds, progress)

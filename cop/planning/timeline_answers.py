@@ -28,6 +28,7 @@ from layers.planning.timeline import (
     moment_of,
     timeline,
 )
+from layers.planning.weights import Demand, weigh
 
 MINUTE_US = 60_000_000
 BUCKETS_MINUTES = (15, 60, 240, 720, 1_440, 10_080, 43_200)
@@ -44,9 +45,9 @@ def as_json(
     """Every step, the worst and the best moment, and which cells are uncovered for how long.
 
     *case* brings no features, only the question; its moment is that of the reading. *stated* are the members that the
-    request settled (`status`).
+    request settled (`status`). Of a question with weights, how much of those is covered at each step and on average.
     """
-    found = _worked_out(case, histories, window, exact)
+    found, demand = _worked_out(case, histories, window, exact)
     steps = [
         {
             "at": _text(at),
@@ -64,6 +65,9 @@ def as_json(
             strict=True,
         )
     ]
+    if demand is not None:
+        for step, weighed in zip(steps, _weighed_steps(found, demand), strict=True):
+            step["weights"] = weighed
     worst = answers.totals(_at(case, histories, found.worst))
     body = stated | _head(case, histories, found)
     body |= {
@@ -82,6 +86,8 @@ def as_json(
     }
     if found.exact is not None:
         body["uncovered"] = _uncovered(found, found.exact)
+    if demand is not None:
+        body["weights"] = _weights(found, demand)
     return orjson.dumps(body)
 
 
@@ -93,7 +99,7 @@ def as_geojson(
     stated: dict[str, Any],
 ) -> bytes:
     """The worst moment in polygons, as an analysis of that moment draws it."""
-    found = _worked_out(case, histories, window, exact)
+    found, _ = _worked_out(case, histories, window, exact)
     pieces = answers.pieces_of(_at(case, histories, found.worst).coverage)
     body = {"type": "FeatureCollection", "features": pieces} | stated | _head(case, histories, found)
     return orjson.dumps(body | {"worst": _moment(found, found.worst)}, option=orjson.OPT_SERIALIZE_NUMPY)
@@ -101,18 +107,45 @@ def as_geojson(
 
 def as_csv(case: Case, histories: Sequence[History], window: Window) -> bytes:
     """A line for each cell of the area, `cell,minutes_uncovered`, in order of cells; exact, to a thousandth."""
-    found = _worked_out(case, histories, window, True)
+    found, _ = _worked_out(case, histories, window, True)
     assert found.exact is not None, "asked for"
     minutes = np.round(found.exact.uncovered / MINUTE_US, 3).tolist()
     lines = [f"{cell:x},{each:g}" for cell, each in zip(found.field.cells.tolist(), minutes, strict=True)]
     return "\n".join(["cell,minutes_uncovered", *lines, ""]).encode()
 
 
-def _worked_out(case: Case, histories: Sequence[History], window: Window, exact: bool) -> Timeline:
+def _worked_out(
+    case: Case, histories: Sequence[History], window: Window, exact: bool
+) -> tuple[Timeline, Demand | None]:
     with hexes_errors():
         field = Field(fill(case.area, case.resolution))
+    demand = None if case.weights is None else weigh(case.weights, field)
     spells = spells_of(histories, field, case, window)
-    return timeline(field, spells, window, case.rule.at_least, exact=exact, progress=report)
+    values = None if demand is None else demand.values
+    found = timeline(field, spells, window, case.rule.at_least, demand=values, exact=exact, progress=report)
+    return found, demand
+
+
+def _weighed_steps(found: Timeline, demand: Demand) -> list[dict[str, Any]]:
+    """What is covered at each step, as the question weighs it."""
+    assert found.covered_demand is not None, "given"
+    return [
+        {"covered": answers.weight(each), "covered_share": _part(each, demand.inside)}
+        for each in found.covered_demand.tolist()
+    ]
+
+
+def _weights(found: Timeline, demand: Demand) -> dict[str, Any]:
+    """By what is weighed, and how much of it is covered on the average: of time where that is exact, else of steps."""
+    assert found.covered_demand is not None, "given"
+    mean = float(found.covered_demand.mean())
+    if found.exact is not None:
+        mean = float((demand.values * (1 - found.exact.uncovered / found.window.length_us)).sum())
+    return {**demand.weights.origin, "unit": demand.weights.unit} | {
+        "inside": answers.weight(demand.inside),
+        "outside": answers.weight(demand.outside),
+        "mean_covered_share": _part(mean, demand.inside),
+    }
 
 
 def _at(case: Case, histories: Sequence[History], stretch: Stretch) -> Loaded:
@@ -191,7 +224,11 @@ def _cells(found: Timeline, mask: Mask) -> dict[str, Any]:
 
 
 def _share(found: Timeline, covered_km2: float) -> float | None:
-    return round(covered_km2 / found.area_km2, 6) if found.area_km2 else None
+    return _part(covered_km2, found.area_km2)
+
+
+def _part(some: float, whole: float) -> float | None:
+    return round(some / whole, 6) if whole else None
 
 
 def _window(window: Window) -> dict[str, Any]:

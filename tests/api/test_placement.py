@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
+import h3.api.basic_str as h3
 import httpx
 import pytest
 
-from tests.api.test_coverage import AREA, add, ask, at, clients, feature, refusal, settings
+from tests.api.test_coverage import AREA, add, ask, at, cells_of, clients, feature, refusal, settings
+from tests.api.test_jobs import ended, later
 
 __all__ = ["clients", "settings"]
 PLACE = "/coverage/placement"
@@ -117,6 +120,69 @@ async def test_candidates_may_be_a_layer_and_expected_cover_puts_two_at_one(
     wanted = {"goal": "expected", "n": 2, "busy": 0.5, "reach_m": 2000, "candidates": {"layer": "cfd.sites"}}
     found = await place(fire, wanted)
     assert [(site["center"], site["units"]) for site in found["sites"]] == [([-87.68, 41.88], 2)]
+    assert (found["candidates"]["layer"], found["candidates"]["revision"]) == ("cfd.sites", 2)
+
+
+async def test_sites_are_put_where_people_are_and_not_where_ground_is(
+    clients: dict[str, httpx.AsyncClient],
+) -> None:
+    fire, corner = clients["cfd"], [-87.605, 41.925]
+    candidates = [[-87.65, 41.89], corner]
+    wanted = {"n": 1, "reach_m": 1000, "candidates": candidates}
+    by_ground = await place(fire, wanted)
+    assert (by_ground["unit"], by_ground["sites"][0]["center"]) == ("km²", candidates[0])
+    lived_in = h3.latlng_to_cell(corner[1], corner[0], 9)
+    elsewhere = h3.latlng_to_cell(41.89, -87.65, 9)
+    weights = {"cells": {lived_in: 300, elsewhere: 20}, "unit": "people"}
+    found = await place(fire, wanted, weights=weights)
+    assert (found["unit"], found["demand"], found["sites"][0]["center"]) == ("people", 320, corner)
+    assert (found["covered_before"], found["covered_after"]) == (0, 300)
+
+
+async def test_an_answer_that_was_given_is_asked_where_next(clients: dict[str, httpx.AsyncClient]) -> None:
+    fire = clients["cfd"]
+    await add(fire, "cfd.stations", "assets", feature("s", at(-87.69, 41.86), reach_m=1500))
+    wanted = {"n": 2, "reach_m": 1500, "prove": False}
+    first = await place(fire, wanted)
+    assert (await fire.delete("/collections/cfd.stations/items/s")).is_success
+    again = (await fire.post(PLACE, json={"run": first["run"], "place": wanted})).json()
+    for name in ("run", "at", "inputs", "covered_before", "covered_after", "sites"):
+        assert again[name] == first[name]
+    assert (await place(fire, wanted))["covered_before"] == 0
+    analysed = (await fire.post("/coverage/analysis", json={"run": first["run"]})).json()
+    assert analysed["covered_km2"] == pytest.approx(first["covered_before"])
+    body = {"run": first["run"], "place": wanted}
+    assert await refused(clients["ems"], body) == (404, "run.not_found", "")
+
+
+async def test_new_sites_drive_along_the_streets_that_there_are(
+    clients: dict[str, httpx.AsyncClient],
+) -> None:
+    fire, start = clients["cfd"], [-87.68, 41.89]
+    line = {"type": "LineString", "coordinates": [start, [-87.62, 41.89]]}
+    await add(fire, "cfd.streets", "roads", feature("lake", line, speed_kmh=60))
+    reach = {"minutes": 4, "speed_kmh": 60, "roads": "cfd.streets"}
+    found = await place(fire, {"n": 1, "candidates": [start]}, reach=reach)
+    # Four minutes are four kilometres of the one street, and hardly any of what lies beside it.
+    assert h3.latlng_to_cell(41.89, -87.64, 9) in cells_of(found["gained"])
+    assert h3.latlng_to_cell(41.91, -87.68, 9) not in cells_of(found["gained"])
+    freely = await place(fire, {"n": 1, "candidates": [start]}, reach=reach | {"roads": None})
+    assert found["covered_after"] < freely["covered_after"] / 2
+
+
+async def test_a_placement_hears_that_it_is_cancelled_and_makes_room(
+    clients: dict[str, httpx.AsyncClient],
+) -> None:
+    fire = clients["cfd"]
+    place = {"goal": "most", "n": 40, "reach_m": 700, "seconds": 300}
+    job = await later(fire, "/coverage/placement", resolution=11, place=place)
+    async with asyncio.timeout(30):
+        while not 0 < job["progress"] < 1:
+            await asyncio.sleep(0.02)
+            job = (await fire.get(f"/jobs/{job['id']}")).json()
+    assert job["state"] == "running", job
+    assert (await fire.delete(f"/jobs/{job['id']}")).json()["state"] == "cancelled"
+    assert (await ended(fire, await later(fire)))["state"] == "done"
 
 
 async def test_only_a_placement_places(clients: dict[str, httpx.AsyncClient]) -> None:

@@ -175,6 +175,20 @@ async def test_minutes_of_cells_add_up_in_every_form(clients: Clients) -> None:
     assert found["mean_covered_share"] == pytest.approx(share, abs=1e-4)
 
 
+async def test_people_are_counted_at_each_step_and_on_the_average_of_time(clients: Clients) -> None:
+    await shifts(clients)
+    inside, outside = min(filled(MIDDLE) & filled(AREA)), min(filled(AREA) - filled(MIDDLE))
+    weights = {"cells": {inside: 30, outside: 10}, "unit": "people"}
+    found = await ask(clients["cfd"], layers=["cfd.crews"], window=window(NEXT, 4, 60), weights=weights)
+    covered = {"covered": 30, "covered_share": 0.75}
+    nobody = {"covered": 0, "covered_share": 0}
+    assert [step["weights"] for step in found["steps"]] == [covered, covered, covered, nobody]
+    assert (found["weights"]["unit"], found["weights"]["inside"]) == ("people", 40)
+    assert found["weights"]["mean_covered_share"] == pytest.approx(0.75 * (240 - 7) / 240, abs=1e-6)
+    steps = {"layers": ["cfd.crews"], "window": window(NEXT, 4, 60), "weights": weights, "minutes": False}
+    assert (await ask(clients["cfd"], **steps))["weights"]["mean_covered_share"] == 0.5625
+
+
 async def test_the_worst_moment_is_drawn(clients: Clients) -> None:
     await shifts(clients)
     body = {"area": AREA, "window": window(NEXT, 8)}
