@@ -62,7 +62,7 @@ async def get_saved(name: str, request: Request, access: Accessed, database: Dat
 
 @router.delete("/coverage/saved/{name}", status_code=204, responses=examples.GONE)
 async def delete_saved(name: str, request: Request, access: Accessed, database: Databased) -> Response:
-    """Delete one."""
+    """Delete one that is not watched."""
     agency = planner_of(access)
     check_query(request)
     async with database.begin() as connection:

@@ -11,7 +11,7 @@ from cop.api.shapes import json_answer
 from cop.auth import Access, Accessed, Databased
 from cop.planning.question import parse_question
 from cop.planning.settling import settle
-from cop.planning.watch import STALE_AFTER_S
+from cop.planning.watch import STALE_AFTER_S, ended_alert
 from layers.commit import Mode
 from layers.directory import add_layer, rules_of
 from layers.errors import Conflict
@@ -65,9 +65,7 @@ async def delete_watch(name: str, request: Request, access: Accessed, database: 
         alerts = access.directory.layers.get(watch.alerts)
         if gaps is not None and alerts is not None:
             await publisher.push(access.viewer, gaps, [], mode=Mode.REPLACE, allow_empty=True)
-            ended = {"title": f"{watch.title}: no longer watched", "status": "cleared", "severity": "minor"}
-            feature = {"type": "Feature", "id": name, "geometry": None, "properties": ended}
-            await publisher.push(access.viewer, alerts, [("/features/0", feature)])
+            await publisher.push(access.viewer, alerts, [("/features/0", ended_alert(watch))])
     return Response(status_code=204)
 
 

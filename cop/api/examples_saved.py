@@ -40,5 +40,9 @@ RUN: dict[str, Any] = {"parameters": examples_coverage.BODY["parameters"]}
 LIST: dict[int | str, dict[str, Any]] = {200: _json("The analyses.", {"saved": [_SAVED]})}
 SAVED: dict[int | str, dict[str, Any]] = {200: _json("Replaced.", _SAVED), 201: _json("Saved.", _SAVED)}
 ONE: dict[int | str, dict[str, Any]] = {200: _json("The analysis.", _SAVED), **_MISSING}
-GONE: dict[int | str, dict[str, Any]] = {204: {"description": "Deleted."}, **_MISSING}
+GONE: dict[int | str, dict[str, Any]] = {
+    204: {"description": "Deleted."},
+    **_MISSING,
+    409: {"description": "It is watched (`saved.watched`)."},
+}
 ANSWER: dict[int | str, dict[str, Any]] = examples_coverage.ANSWER | _MISSING

@@ -29,10 +29,11 @@ from layers.commit import Mode
 from layers.credentials import Standing
 from layers.database import Database
 from layers.directory import Directories, Directory
-from layers.errors import LayersError, LogTruncated, NotFound
+from layers.errors import Conflict, LayersError, LogTruncated, NotFound
 from layers.log import Doorbell, read_after, read_heads
 from layers.model import Change, FeatureId, JsonObject, Layer, LayerId, Op, Scope, Viewer
 from layers.planning.ground import MAX_AREA_CELLS
+from layers.planning.judging import moment
 from layers.planning.model import Row
 from layers.planning.watches import Watch, read_watched
 from layers.publish import Publisher
@@ -49,6 +50,8 @@ REFRESH_S = 15.0
 """Gaps and alerts are said again so often even if nothing changes: layers of theirs grow stale after a minute."""
 BATCH = 5_000
 """Changes of one layer that are read in one round."""
+RETRY_S = (0.5, 60.0)
+"""What cannot be watched is tried again so soon, and each time later, up to so late: it may cost 30 s to fail."""
 STALE_AFTER_S = 60
 """Of the layers that a watch publishes to: what is not said again is marked as not to be trusted."""
 
@@ -70,6 +73,16 @@ class Active:
     """Whether the alert was said to be active; None before anything was said."""
 
 
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """An analysis that could not be watched."""
+
+    version: str
+    times: int
+    again_at: float
+    """By `monotonic`."""
+
+
 @dataclass(slots=True, eq=False)
 class Watcher:
     """Watches for one process; `running` does it for as long as it is open."""
@@ -80,6 +93,7 @@ class Watcher:
     analyst: Analysts = field(default_factory=lambda: Analysts(processes=1))
     directories: Directories = field(default_factory=Directories)
     active: dict[int, Active] = field(default_factory=dict)
+    failed: dict[int, Failed] = field(default_factory=dict)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -108,7 +122,7 @@ class Watcher:
 
     async def _lead(self, holder: AsyncConnection) -> None:
         """Watch until the database is lost."""
-        self.active = {}
+        self.active, self.failed = {}, {}
         async with Doorbell(self.url) as bell:
             policy = -1
             try:
@@ -129,28 +143,45 @@ class Watcher:
         """Bring every watch up to date; the policy's revision that they are judged by."""
         async with self.database.connect() as connection:
             watched = {watch.id: watch for watch in await read_watched(connection)}
-            heads = await read_heads(connection) if watched else None
+            heads = await read_heads(connection) if watched or self.active else None
             known = await self.directories.at(connection, heads.policy_revision) if heads else None
-        for id in [id for id in self.active if id not in watched]:
-            await self._end(id)
         if heads is None or known is None:
             return policy
+        for id in [id for id in self.active if id not in watched]:
+            await self._end(known, id)
         if heads.policy_revision != policy:
             self.active.clear()
+            self.failed.clear()
         moved = {layer: head.revision for layer, head in heads.layers.items()}
-        for id, watch in watched.items():
-            try:
-                active = self.active.get(id)
-                if active is None or active.watch.version != watch.version:
-                    await self._begin(known, watch)
-                else:
-                    await self._update(known, active, moved, heads.now)
-            except (NotLoaded, LogTruncated):
-                self.active.pop(id, None)  # The next round begins anew.
-            except LayersError as error:
-                logger.warning("the analysis “%s” cannot be watched now: %s", watch.name, error)
-                self.active.pop(id, None)
+        for watch in watched.values():
+            await self._bring_up_to_date(known, watch, moved, heads.now)
         return heads.policy_revision
+
+    async def _bring_up_to_date(
+        self, directory: Directory, watch: Watch, moved: dict[LayerId, int], now: datetime
+    ) -> None:
+        """Begin *watch*, or go on with it. Whatever becomes of it, it is no trouble to the others."""
+        active, failed = self.active.get(watch.id), self.failed.get(watch.id)
+        if failed is not None and failed.version == watch.version and monotonic() < failed.again_at:
+            return
+        try:
+            if active is None or active.watch.version != watch.version:
+                await self._begin(directory, watch)
+            else:
+                await self._update(directory, active, moved, now)
+        except (NotLoaded, LogTruncated):
+            self.active.pop(watch.id, None)  # The next round begins anew.
+        except Exception as error:
+            # Of one agency's analysis, whatever it is: the alerts of the others are not to wait for it.
+            told = None if isinstance(error, LayersError) else error
+            logger.warning("the analysis “%s” cannot be watched now: %s", watch.name, error, exc_info=told)
+            self.active.pop(watch.id, None)
+            times = 1 if failed is None else failed.times + 1
+            soon, late = RETRY_S
+            wait = min(soon * 2 ** min(times, 10), late)
+            self.failed[watch.id] = Failed(watch.version, times, monotonic() + wait)
+        else:
+            self.failed.pop(watch.id, None)
 
     async def _begin(self, directory: Directory, watch: Watch) -> None:
         agency = directory.agencies[watch.agency]
@@ -161,6 +192,10 @@ class Watcher:
             settled = await settle(
                 connection, access, parse_question(watch.question), most_cells=MAX_AREA_CELLS
             )
+        if (status := directory.layers[watch.gaps].status) != settled.status:
+            # The question was replaced since. What is played never goes into the layers of what is real.
+            detail = f"Its gaps are published as {status}, and it is {settled.status} now: watch it anew."
+            raise Conflict(detail, code="watch.status")
         by_name = {layer.name: layer.id for layer in directory.layers.values()}
         sources = settled.case.sources
         active = Active(
@@ -211,8 +246,12 @@ class Watcher:
         for rejection in receipt.rejected:
             logger.warning("%s does not take what its watch says: %s", layer.name, rejection.detail)
 
-    async def _end(self, id: int) -> None:
-        self.active.pop(id, None)
+    async def _end(self, directory: Directory, id: int) -> None:
+        """Let go of a watch. Its end was said already, but a round that was under way may have said gaps after that."""
+        active = self.active.pop(id)
+        gaps, alerts = directory.layers[active.watch.gaps], directory.layers[active.watch.alerts]
+        await self._push(active.viewer, gaps, (), Mode.REPLACE)
+        await self._push(active.viewer, alerts, [ended_alert(active.watch)], Mode.PUT)
         async with self.analyst.turn():
             await self.analyst.run(watch_work.end, id)
 
@@ -261,10 +300,17 @@ def alert_of(active: Active, found: Found) -> JsonObject:
     return {"type": "Feature", "id": watch.name, "geometry": middle, "properties": properties}
 
 
+def ended_alert(watch: Watch) -> JsonObject:
+    """The alert of a watch that is no more."""
+    ended = {"title": f"{watch.title}: no longer watched", "status": "cleared", "severity": "minor"}
+    return {"type": "Feature", "id": watch.name, "geometry": None, "properties": ended}
+
+
 async def _broken_since(connection: AsyncConnection, watch: Watch) -> datetime | None:
     """Since when the rule is broken by what was last said of it: a restart is no news."""
     try:
         alert = orjson.loads((await read_feature(connection, watch.alerts, watch.name)).properties)
     except NotFound:
         return None
-    return datetime.fromisoformat(alert["since"]) if alert.get("status") == "active" else None
+    # The agency may have written to the layer itself, whatever it liked.
+    return moment(alert.get("since")) if alert.get("status") == "active" else None

@@ -10,7 +10,7 @@ import orjson
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from layers.database import driver
-from layers.errors import NotFound, TooLarge
+from layers.errors import Conflict, NotFound, TooLarge
 from layers.model import AgencyId, JsonObject
 
 MAX_SAVED = 200
@@ -97,12 +97,13 @@ async def read_saved(connection: AsyncConnection, agency: AgencyId, name: str) -
 
 
 async def drop_saved(connection: AsyncConnection, agency: AgencyId, name: str) -> None:
-    """Delete one. Raises `NotFound`."""
+    """Delete one. Raises `NotFound`, and `Conflict` (`saved.watched`) for one whose gaps and alert are on the map."""
     dropped = await (await driver(connection)).execute(
-        "DELETE FROM saved_analysis WHERE agency_id = $1 AND name = $2", agency, name
+        "DELETE FROM saved_analysis WHERE agency_id = $1 AND name = $2 AND NOT watched", agency, name
     )
     if dropped != "DELETE 1":
-        raise NotFound("analysis", name)
+        await read_saved(connection, agency, name)
+        raise Conflict("It is watched: end that first, so that its gaps leave the map.", code="saved.watched")
 
 
 def _saved(row: Any) -> Saved:

@@ -140,3 +140,51 @@ async def test_gaps_of_an_exercise_are_an_exercise(
     assert (begun["status"], begun["alerts"]) == ("exercise", "cfd.alerts-exercise")
     (gap,) = await until(clients["cfd"], "cfd.gaps-loop", lambda found: len(found) == 1)
     assert gap["status"] == "exercise"
+
+
+async def test_a_question_that_is_played_now_leaves_the_layers_of_the_real_alone(
+    clients: dict[str, httpx.AsyncClient], db: Database
+) -> None:
+    fire = clients["cfd"]
+    await add(fire, "cfd.units", "units", feature("u", at(-87.65, 41.89), reach_m=9000))
+    await add(fire, "cfd.played", "units", status="exercise")
+    await save(db, {"area": AREA, "layers": ["cfd.units"]})
+    await fire.put(WATCH)
+    await until(fire, "cfd.alerts", lambda found: len(found) == 1)
+    played = {"title": "The Loop", "question": {"area": AREA, "layers": ["cfd.played"]}}
+    assert (await fire.put("/coverage/saved/loop", json=played)).status_code == 200
+    # Another agency's watch is begun in a later round than the one that has found the first to be played.
+    watched = clients["ems"]
+    await watched.put("/coverage/saved/all", json={"question": {"area": AREA, "layers": ["cfd.units"]}})
+    await watched.put("/coverage/saved/all/watch")
+    await until(watched, "ems.alerts", lambda found: len(found) == 1)
+    assert await items(fire, "cfd.gaps-loop") == []
+    again = await fire.put(WATCH)
+    assert (again.status_code, again.json()["code"]) == (409, "watch.layer")
+
+
+async def test_an_alert_that_an_agency_has_made_up_stops_nobodys_watch(
+    clients: dict[str, httpx.AsyncClient], db: Database
+) -> None:
+    fire, ems = clients["cfd"], clients["ems"]
+    await add(fire, "cfd.alerts", "alerts")
+    forged = feature("loop", at(-87.65, 41.89), title="x", status="active")  # since when?
+    assert (await fire.post("/collections/cfd.alerts/items", json=forged)).is_success
+    await save(db, {"area": AREA})
+    assert (await fire.put(WATCH)).is_success
+    await ems.put("/coverage/saved/all", json={"question": {"area": AREA}})
+    await ems.put("/coverage/saved/all/watch")
+    await until(ems, "ems.alerts", lambda found: len(found) == 1)
+    (alert,) = await items(fire, "cfd.alerts")
+    assert alert["properties"]["analysis"] == "loop"
+
+
+async def test_what_is_watched_is_not_deleted_with_its_gaps_on_the_map(
+    clients: dict[str, httpx.AsyncClient], db: Database
+) -> None:
+    await save(db, {"area": AREA})
+    await clients["cfd"].put(WATCH)
+    refused = await clients["cfd"].delete("/coverage/saved/loop")
+    assert (refused.status_code, refused.json()["code"]) == (409, "saved.watched")
+    assert (await clients["cfd"].delete(WATCH)).status_code == 204
+    assert (await clients["cfd"].delete("/coverage/saved/loop")).status_code == 204
