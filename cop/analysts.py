@@ -7,7 +7,8 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Hashable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import asynccontextmanager, suppress
@@ -35,7 +36,7 @@ class Analysts:
         self._processes = processes or max((os.cpu_count() or 2) // 2, 1)
         self._max_waiting = max_waiting
         self._deadline_s = deadline_s
-        self._waiting = 0
+        self._waiting: Counter[Hashable] = Counter()
         self._pool: ProcessPoolExecutor | None = None
         self._lifeline: Connection | None = None
         self._board: _Board | None = None
@@ -46,15 +47,21 @@ class Analysts:
         return self._board[_SHARE] if self._board is not None else 0.0
 
     @asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
-        """A place in line, taken before any work is done for the question. Full: `Unavailable` (`coverage.busy`)."""
-        if self._waiting >= self._max_waiting:
+    async def turn(self, asker: Hashable = None) -> AsyncIterator[None]:
+        """A place in line, taken before any work is done for the question. Full: `Unavailable` (`coverage.busy`).
+
+        Nobody takes more than half of the line, so that there is always room for another *asker*.
+        """
+        most_of_one = self._max_waiting if asker is None else (self._max_waiting + 1) // 2
+        if self._waiting.total() >= self._max_waiting or self._waiting[asker] >= most_of_one:
             raise Unavailable("Too many analyses are under way; try again in a moment.", code="coverage.busy")
-        self._waiting += 1
+        self._waiting[asker] += 1
         try:
             yield
         finally:
-            self._waiting -= 1
+            self._waiting[asker] -= 1
+            if not self._waiting[asker]:
+                del self._waiting[asker]
 
     async def run(self, work: Callable[[*Arguments], Result], *args: *Arguments) -> Result:
         """`work(*args)` in one of the processes; work, arguments and result are pickled. Take a `turn` first.

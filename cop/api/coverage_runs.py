@@ -69,10 +69,10 @@ async def get_run(run: str, request: Request, access: Accessed, database: Databa
 @router.get("/coverage/runs/{run}/cells/{cell}", responses=examples.CELL)
 async def get_cell(run: str, cell: str, request: Request, access: Accessed) -> Response:
     """A hex of a run: how deep, who covers it and from how far, who is next nearest, who does not count and why."""
-    _agency(access)
+    agency = _agency(access)
     check_query(request)
     desk = desk_of(request)
-    async with desk.turn():
+    async with desk.turn(agency):
         settled = await settled_for(request, access, Question(None, run=_id(run)), most_cells=MAX_AREA_CELLS)
         place = cell_of(cell, settled.case.resolution)
         found = await desk.ask(settled.run, settled.case, cell_json, place)

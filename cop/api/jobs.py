@@ -12,7 +12,7 @@ from fastapi import APIRouter, Request, Response
 from cop.api import errors, examples_jobs
 from cop.api.requests import check_query
 from cop.api.shapes import GEOJSON, JSON, json_answer, link, rfc3339
-from cop.auth import Access, Accessed, Databased
+from cop.auth import Access, Accessed, Databased, access_of
 from cop.planning.desk import Desk
 from cop.planning.jobs import Answer, JobFailed, Jobs, Work
 from layers.errors import Conflict, NotFound
@@ -38,11 +38,12 @@ async def answer_or_job(request: Request, access: Access, work: Work) -> Respons
     state = request.app.state
     if not prefers_async(request):
         desk = cast("Desk", state.desk)
-        async with desk.turn():
+        async with desk.turn(access.viewer.agency):
             return as_response(await work(desk))
     agency = planner_of(access)
     path = request.url.path
-    job = await cast("Jobs", state.jobs).start(agency, access.viewer.name, path, _telling(request, work))
+    told = _telling(request, access, work)
+    job = await cast("Jobs", state.jobs).start(agency, access.viewer.name, path, told)
     headers = {"Location": f"/jobs/{job.id}", "Preference-Applied": "respond-async"}
     return json_answer(job_body(request, job), 202, **headers)
 
@@ -70,17 +71,31 @@ def planner_of(access: Access) -> AgencyId:
     return access.viewer.agency
 
 
-def _telling(request: Request, work: Work) -> Work:
-    """*work* that fails with the problem document which a request would have had for an answer."""
+def _telling(request: Request, access: Access, work: Work) -> Work:
+    """*work* that fails with the problem document which a request would have had for an answer.
+
+    A job may wait for hours: what it reads then is for who may see it then.
+    """
 
     async def told(desk: Desk) -> Answer:
         try:
+            _check_same(access, await access_of(request))
             return await work(desk)
         except Exception as error:
             problem = await errors.answer_to(request, error)
             raise JobFailed(orjson.loads(problem.body)) from error
 
     return told
+
+
+def _check_same(then: Access, now: Access) -> None:
+    """`Conflict` (`job.access`) unless whoever asked *then* may *now* do the same, and sees all that was seen then."""
+    seen_then, seen_now = (
+        {layer.id for layer in access.directory.visible(access.viewer)} for access in (then, now)
+    )
+    if now.viewer == then.viewer and seen_then <= seen_now:
+        return
+    raise Conflict("What you see, or may do, has changed while the job waited; ask again.", code="job.access")
 
 
 @router.get("/jobs", responses=examples_jobs.LIST)

@@ -6,7 +6,7 @@ A case that is asked about again (a what-if, a hex under the mouse) is not loade
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Hashable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -62,9 +62,9 @@ class Desk:
         self._cases: OrderedDict[UUID, Case] = OrderedDict()
 
     @asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
-        """A place in line; see `Analysts.turn`."""
-        async with self._analysts.turn():
+    async def turn(self, asker: Hashable) -> AsyncIterator[None]:
+        """A place in line for *asker*, an agency; see `Analysts.turn`."""
+        async with self._analysts.turn(asker):
             yield
 
     def case(self, run: UUID) -> Case | None:

@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from cop.planning import jobs as working
+from layers.credentials import shown
 from tests.api.test_coverage import AREA, ASK, add, ask, at, clients, feature, settings
 from tests.conftest import Serving, serving
 
@@ -154,3 +155,32 @@ async def test_a_timeline_is_a_job(clients: dict[str, httpx.AsyncClient]) -> Non
     direct = (await fire.post("/coverage/timeline", json={"area": AREA, "window": window})).json()
     result = (await fire.get(f"/jobs/{job['id']}/result")).json()
     assert result["steps"] == direct["steps"]
+
+
+async def test_a_job_that_waited_reads_nothing_that_is_no_longer_shared(
+    clients: dict[str, httpx.AsyncClient], server: Serving
+) -> None:
+    fire, ems = clients["cfd"], clients["ems"]
+    await add(ems, "ems.units", "units", feature("u", at(-87.65, 41.88), reach_m=900))
+    async with server.app.state.jobs._turn:  # as if another job were being done
+        kept, lost = await later(fire, layers=["ems.units"]), await later(ems, layers=["ems.units"])
+        await ems.delete("/collections/ems.units/shares/all")
+    kept, lost = await ended(ems, lost), await ended(fire, kept)
+    assert kept["state"] == "done", "its own agency sees what it saw"
+    assert (lost["state"], lost["problem"]["code"]) == ("failed", "job.access")
+
+
+async def test_a_job_ends_with_the_key_that_asked(
+    clients: dict[str, httpx.AsyncClient], server: Serving, key: Any
+) -> None:
+    fire = clients["cfd"]
+    secret = await key("cfd", "plan", "view")
+    async with server.app.state.jobs._turn:
+        async with httpx.AsyncClient(
+            base_url=server.url, headers={"Authorization": f"Bearer {secret}"}
+        ) as planner:
+            job = await later(planner)
+        revoked = await fire.delete(f"/keys/{shown(secret)}")
+        assert revoked.status_code == 204, revoked.text
+    job = await ended(fire, job)
+    assert (job["state"], job["problem"]["status"]) == ("failed", 401)

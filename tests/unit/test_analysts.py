@@ -56,6 +56,17 @@ def coded(code: str) -> pytest.RaisesExc[Unavailable]:
     return pytest.raises(Unavailable, check=lambda error: error.code == code)
 
 
+async def test_nobody_takes_more_than_half_of_the_line(analysts: Analysts) -> None:
+    async with analysts.turn("cfd"):
+        with coded("coverage.busy"):
+            async with analysts.turn("cfd"):
+                pytest.fail("taken")
+        async with analysts.turn("ems"):
+            pass
+    async with analysts.turn("cfd"):
+        pass
+
+
 async def test_a_full_line_is_refused_at_once(analysts: Analysts) -> None:
     async with analysts.turn(), analysts.turn():
         with coded("coverage.busy"):
