@@ -5,17 +5,19 @@ A case that is asked about again (a what-if, a hex under the mouse) is not loade
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Hashable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Concatenate, ParamSpec, TypeVar, TypeVarTuple
 from uuid import UUID
 
 from cop.analysts import Analysts, report
 from layers.planning.coverage import Coverage, load
-from layers.planning.model import Case, CellValues, Input
+from layers.planning.model import Case, CellValues, FeatureValues, Input
 from layers.planning.weights import Demand, weigh
 
 Arguments = ParamSpec("Arguments")
@@ -25,13 +27,15 @@ Result = TypeVar("Result")
 LOADED_SHARE = 0.2
 """How far a job is once its case is loaded."""
 KEPT_CASES = 32
-"""Cases that a serving process remembers; one is a few hundred bytes a feature."""
-KEPT_WEIGHTS = 4_000_000
-"""Cells of their weights, 16 bytes each."""
+"""Cases that a serving process remembers; …"""
+KEPT_BYTES = 256_000_000
+"""… and what is read for all of them together: a single one may hold 64 MB of features, of streets and of weights."""
+ROW_BYTES = 500
+"""Of a feature besides its own words, as Python keeps it."""
 KEPT_LOADED = 8
-"""Coverages that each analyst keeps; …"""
+"""Coverages that each analyst keeps, with their cases as above; …"""
 KEPT_CELLS = 10_000_000
-"""… and the cells of all of them together: 12 bytes each, so some 120 MB, and the spans of the covers."""
+"""… and the cells of all of them together: 12 bytes each, so some 120 MB."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +46,11 @@ class Loaded:
     case: Case
     coverage: Coverage
     inputs: tuple[Input, ...]
+
+    @cached_property
+    def size(self) -> int:
+        """About how many bytes its features take, with the spans that they cover."""
+        return size_of(self.case) + sum(cover.spans.nbytes for cover in self.coverage.covers)
 
     @cached_property
     def demand(self) -> Demand | None:
@@ -59,7 +68,7 @@ class Desk:
 
     def __init__(self, analysts: Analysts) -> None:
         self._analysts = analysts
-        self._cases: OrderedDict[UUID, Case] = OrderedDict()
+        self._cases: OrderedDict[UUID, _Remembered] = OrderedDict()
 
     @asynccontextmanager
     async def turn(self, asker: Hashable) -> AsyncIterator[None]:
@@ -69,7 +78,8 @@ class Desk:
 
     def case(self, run: UUID) -> Case | None:
         """The case of *run*, if it is still remembered. Whether the viewer may know of it is the caller's to judge."""
-        return self._cases.get(run)
+        remembered = self._cases.get(run)
+        return None if remembered is None else remembered.case
 
     async def ask(
         self,
@@ -81,12 +91,10 @@ class Desk:
     ) -> Result:
         """`work(loaded, …)` in an analyst; all is pickled. Take a `turn` first; raises what `Analysts.run` does."""
         known = run in self._cases
-        self._cases[run] = case
+        if not known:
+            # Zones are asked about once, and are large.
+            self._remember(run, replace(case, zones=()), await asyncio.to_thread(size_of, case))
         self._cases.move_to_end(run)
-        while len(self._cases) > 1 and (
-            len(self._cases) > KEPT_CASES or sum(map(_weighing, self._cases.values())) > KEPT_WEIGHTS
-        ):
-            self._cases.popitem(last=False)
         if known:
             try:
                 return await self._analysts.run(_on_loaded, run, None, work, args, options)
@@ -98,11 +106,36 @@ class Desk:
         """`work(…)` in an analyst, for what is about no case that may be asked about again; as `ask` otherwise."""
         return await self._analysts.run(work, *args)
 
+    def _remember(self, run: UUID, case: Case, size: int) -> None:
+        self._cases[run] = _Remembered(case, size)
+        while len(self._cases) > 1 and (
+            len(self._cases) > KEPT_CASES or sum(each.size for each in self._cases.values()) > KEPT_BYTES
+        ):
+            self._cases.popitem(last=False)
 
-def _weighing(case: Case) -> int:
-    """The cells of its weights."""
-    given = None if case.weights is None else case.weights.given
-    return len(given.ranks) if isinstance(given, CellValues) else 0
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Remembered:
+    """A case with its `size_of`."""
+
+    case: Case
+    size: int
+
+
+def size_of(case: Case) -> int:
+    """About how many bytes what was read for *case* takes: its features, streets and weights."""
+    roads = () if case.roads is None else case.roads.rows
+    rows = itertools.chain(roads, *(source.rows for source in case.sources))
+    size = sum(
+        ROW_BYTES + len(row.properties) + len(row.shape or "") + len(row.stored or b"") for row in rows
+    )
+    match None if case.weights is None else case.weights.given:
+        case CellValues() as given:
+            size += given.ranks.nbytes + given.values.nbytes
+        case FeatureValues() as given:
+            size += given.lng_lat.nbytes + given.at_points.nbytes + given.at_shapes.nbytes
+            size += sum(map(len, given.shapes))
+    return size
 
 
 # What an analyst, a process that does one thing at a time, has loaded; the newest last.
@@ -124,7 +157,9 @@ def _on_loaded(
     report(LOADED_SHARE)
     _loaded[run] = loaded
     while len(_loaded) > 1 and (
-        len(_loaded) > KEPT_LOADED or sum(each.coverage.field.size for each in _loaded.values()) > KEPT_CELLS
+        len(_loaded) > KEPT_LOADED
+        or sum(each.coverage.field.size for each in _loaded.values()) > KEPT_CELLS
+        or sum(each.size for each in _loaded.values()) > KEPT_BYTES
     ):
         _loaded.popitem(last=False)
     return work(loaded, *args, **options)

@@ -166,7 +166,7 @@ def _row(text: bytes) -> tuple[int, float]:
     """Raises `ValueError` or `csv.Error`."""
     (cells,) = csv.reader([text.decode().strip()], strict=True)
     name, value = cells
-    if "_" in value:  # In Python 8_9 is a number, in a table it is a slip.
+    if "_" in value or not value.isascii():  # In Python 8_9 and ٣ are numbers, in a table they are slips.
         raise ValueError
     return _id(name), float(value)
 

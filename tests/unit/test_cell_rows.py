@@ -49,6 +49,7 @@ def test_a_table_without_its_header_is_refused(first: str) -> None:
         (f"{A},", "cells.row"),
         (f"{A},many", "cells.row"),
         (f"{A},1_000", "cells.row"),
+        (f"{A},٣", "cells.row"),
         (f"{A[:4]}_{A[5:]},1", "cells.row"),
         ("here,1", "cells.row"),
         (f"-{A},1", "cells.row"),
