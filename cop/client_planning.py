@@ -1,7 +1,7 @@
 """What planners ask with `Client`: gaps, what-ifs, placements, timelines and jurisdictions, each in one call.
 
 A question is a mapping as the API has it: `area`, `layers`, `at_least`, `resolution`, `where`, `agencies`,
-`capabilities`, `count_stale`, `reach`, `at`, `weight`; or `{"run": …}` for one that was asked before.
+`capabilities`, `count_stale`, `reach`, `at`, `weights`; or `{"run": …}` for one that was asked before.
 """
 
 from __future__ import annotations

@@ -9,12 +9,22 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import shapely
 
 from layers.errors import Invalid, TooLarge
-from layers.hexes import Hexes, HexesError, TooManyCells, disk, disks, estimate_cells, fill
+from layers.hexes import (
+    Hexes,
+    HexesError,
+    TooManyCells,
+    disk,
+    disks,
+    estimate_cells,
+    fill,
+    fills,
+    union_by,
+)
 from layers.model import BBox, LayerRules
 from layers.planning.model import Along, Geometry, Row, Rule, Source, Straight
 from layers.planning.streets import Streets
@@ -78,6 +88,14 @@ class Ground:
         self.hexes, self.place, self.reach_m = hexes, place, reach_m
 
 
+class _Start(NamedTuple):
+    """A feature whose ground is still to be made: its row by number, its middle, and its reach, if it has any."""
+
+    number: int
+    place: tuple[float, float]
+    reach_m: float | None
+
+
 def grounds(
     source: Source,
     rows: Sequence[Row],
@@ -89,30 +107,46 @@ def grounds(
 ) -> list[Ground | None]:
     """What each of *rows* of *source* covers; None for what states no reach. Ground beyond *boxes* may be left out."""
     found: list[Ground | None] = [None] * len(rows)
-    disks_of: list[tuple[int, float, float, float]] = []
-    for at, (row, stated) in enumerate(zip(rows, properties, strict=True)):
-        reach_m = _reach_m(source, stated, rule)
-        if row.shape is None and row.lng is not None and row.lat is not None:
-            if row.stored is not None and rule.reach is None:
-                found[at] = Ground(Hexes.unpack(row.stored), (row.lng, row.lat), reach_m)
-            elif reach_m is not None:
-                disks_of.append((at, row.lng, row.lat, reach_m))
-        elif row.shape is not None:
-            found[at] = _of_shape(source, row, row.shape, reach_m, boxes, resolution, rule)
-    made = _reached(disks_of, resolution, rule, streets) if disks_of else []
-    for (at, lng, lat, reach_m), hexes in zip(disks_of, made, strict=True):
-        found[at] = Ground(hexes, (lng, lat), reach_m)
+    points: list[_Start] = []
+    shapes: list[_Start] = []
+    for number, (row, stated) in enumerate(zip(rows, properties, strict=True)):
+        place = _place_of(row)
+        if place is None:
+            continue
+        polygon = _is_polygon(source, row)
+        reach_m = None if polygon else _reach_m(source, stated, rule)
+        if row.stored is not None and (polygon or rule.reach is None):
+            found[number] = Ground(Hexes.unpack(row.stored), place, reach_m)
+        elif polygon or reach_m is not None:
+            (points if row.shape is None else shapes).append(_Start(number, place, reach_m))
+    made = [
+        *_reached(points, resolution, rule, streets),
+        *_of_shapes(source, rows, shapes, boxes, resolution),
+    ]
+    for start, hexes in zip([*points, *shapes], made, strict=True):
+        found[start.number] = Ground(hexes, start.place, start.reach_m)
     return found
 
 
-def _reached(
-    starts: Sequence[tuple[int, float, float, float]], resolution: int, rule: Rule, streets: Streets | None
-) -> list[Hexes]:
-    """What is reached from each of *starts* (number, longitude, latitude, metres): along streets, or all around."""
-    places = [each[1:3] for each in starts]
+def _place_of(row: Row) -> tuple[float, float] | None:
+    if row.shape is not None:
+        middle = shapely.from_geojson(row.shape).envelope.centroid
+        return middle.x, middle.y
+    return None if row.lng is None or row.lat is None else (row.lng, row.lat)
+
+
+def _is_polygon(source: Source, row: Row) -> bool:
+    """Whether it covers its polygon, and nothing round it."""
+    return source.kind == "coverage" and row.shape is not None
+
+
+def _reached(starts: Sequence[_Start], resolution: int, rule: Rule, streets: Streets | None) -> list[Hexes]:
+    """What is reached from each of *starts*: along streets, or all around."""
+    if not starts:
+        return []
     if streets is None or not isinstance(rule.reach, Along):
-        return disks(places, [each[3] for each in starts], resolution)
-    found = streets.reach(places, rule.reach.minutes)
+        return _disks(starts, resolution)
+    found = streets.reach([each.place for each in starts], rule.reach.minutes)
     # A cell counts as reached when its centre is, at whatever resolution the streets are kept.
     return [each.by_center(resolution) for each in found]
 
@@ -128,40 +162,39 @@ def _reach_m(source: Source, stated: Mapping[str, Any], rule: Rule) -> float | N
             return source.reach_m if reach_m is None else float(reach_m)
 
 
-def _of_shape(
-    source: Source,
-    row: Row,
-    shape: str,
-    reach_m: float | None,
-    boxes: Sequence[BBox],
-    resolution: int,
-    rule: Rule,
-) -> Ground | None:
-    polygon = shapely.from_geojson(shape)
-    middle = polygon.envelope.centroid
-    place = (middle.x, middle.y)
+def _disks(starts: Sequence[_Start], resolution: int) -> list[Hexes]:
+    return disks([each.place for each in starts], [each.reach_m or 0.0 for each in starts], resolution)
+
+
+def _of_shapes(
+    source: Source, rows: Sequence[Row], starts: Sequence[_Start], boxes: Sequence[BBox], resolution: int
+) -> list[Hexes]:
+    """Of coverage its polygon; of a site the disk round its middle, and the ground it stands on."""
+    shapes = [rows[each.number].shape or "" for each in starts]
     if source.kind == "coverage":
-        stored = row.stored
-        return Ground(Hexes.unpack(stored) if stored else _fill_within(shape, boxes, resolution), place, None)
-    if reach_m is None:
-        return None
-    if row.stored is not None and rule.reach is None:
-        return Ground(Hexes.unpack(row.stored), place, reach_m)
-    return Ground(_site(json.loads(shape), reach_m, resolution), place, reach_m)
+        return _fills_within(shapes, boxes, resolution)
+    grown = fills([json.loads(shape) for shape in shapes], resolution, limit=MAX_STORED_CELLS)
+    return [own | around for own, around in zip(grown, _disks(starts, resolution), strict=True)]
 
 
-def _fill_within(shape: str, boxes: Sequence[BBox], resolution: int) -> Hexes:
-    """The hexes of a polygon as far as they matter: a county is not filled for the sake of a block."""
-    polygon = shapely.from_geojson(shape)
-    found = Hexes.empty(resolution)
-    for box in boxes:
-        clipped = shapely.clip_by_rect(polygon, *box)
-        if shapely.contains(shapely.box(*box), polygon):
-            return fill(json.loads(shape), resolution)
-        for part in shapely.get_parts(clipped):
+def _fills_within(shapes: Sequence[str], boxes: Sequence[BBox], resolution: int) -> list[Hexes]:
+    """The hexes of polygons as far as they matter: a county is not filled for the sake of a block."""
+    whole: list[int] = []
+    parts: list[Geometry] = []
+    owners: list[int] = []
+    for number, polygon in enumerate(shapely.from_geojson(shapes)):
+        if any(shapely.contains(shapely.box(*box), polygon) for box in boxes):
+            whole.append(number)
+            continue
+        for part in (
+            each for box in boxes for each in shapely.get_parts(shapely.clip_by_rect(polygon, *box))
+        ):
             if part.geom_type == "Polygon" and not part.is_empty:
-                found |= fill(json.loads(shapely.to_geojson(part)), resolution, at_least_one=False)
-    return found
+                parts.append(json.loads(shapely.to_geojson(part)))
+                owners.append(number)
+    filled = union_by(fills(parts, resolution, at_least_one=False), resolution, owners)
+    filled |= zip(whole, fills([json.loads(shapes[number]) for number in whole], resolution), strict=True)
+    return [filled.get(number, Hexes.empty(resolution)) for number in range(len(shapes))]
 
 
 def boxes_near(area: Geometry, margin_m: float, resolution: int) -> list[BBox]:

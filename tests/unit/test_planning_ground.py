@@ -6,18 +6,21 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from layers.errors import TooLarge
 from layers.hexes import Hexes, disk, fill
 from layers.model import LayerRules
 from layers.planning.coverage import load
-from layers.planning.ground import COVERING, boxes_near, check_area, coverage_of
+from layers.planning.ground import COVERING, boxes_near, check_area, coverage_of, grounds
 from layers.planning.model import Case, Row, Rule
 from tests.unit.hexes_shapes import box
 from tests.unit.planning_cases import AT, row, source
 
 POINT = {"type": "Point", "coordinates": [-87.63, 41.88]}
 BLOCK = box(-87.64, 41.87, -87.62, 41.89)
+lngs, lats, sizes = st.floats(-87.66, -87.60), st.floats(41.85, 41.91), st.floats(0.0001, 0.03)
 
 
 def stored(
@@ -110,6 +113,32 @@ def test_a_part_too_small_for_a_cell_counts_where_it_is_not_cut() -> None:
     small = box(-87.63, 41.88, -87.6299, 41.8801)
     found, _ = covered(BLOCK, "coverage", row(shape=json.dumps(small)))
     assert found == fill(small, 9)
+
+
+@given(st.lists(st.tuples(st.sampled_from(["point", "shape"]), lngs, lats, sizes, st.booleans()), max_size=8))
+@pytest.mark.parametrize("kind", ["coverage", "assets", "units"])
+def test_each_of_many_covers_what_the_fill_and_the_disk_of_it_alone_do(kind: str, drawn: list[Any]) -> None:
+    rows, expected = [], []
+    for what, lng, lat, size, is_stored in drawn:
+        around, square = disk(lng, lat, 700, 9), box(lng - size, lat - size, lng + size, lat + size)
+        ground = around
+        if what == "shape":
+            ground = fill(square, 9) if kind == "coverage" else around | fill(square, 9)
+        rows.append(
+            row(
+                shape=json.dumps(square) if what == "shape" else None,
+                lng=None if what == "shape" else lng,
+                lat=None if what == "shape" else lat,
+                stored=ground.pack() if is_stored else None,
+            )
+        )
+        expected.append(ground)
+    whole = (-88.0, 41.0, -87.0, 42.5)
+    found = grounds(source(kind, reach_m=700.0), rows, [{}] * len(rows), [whole], 9, Rule())
+    assert [each.hexes for each in found if each is not None] == expected
+    clip = fill(BLOCK, 9)
+    near = grounds(source(kind, reach_m=700.0), rows, [{}] * len(rows), boxes_near(BLOCK, 0, 9), 9, Rule())
+    assert [each.hexes & clip for each in near if each is not None] == [each & clip for each in expected]
 
 
 def test_boxes_near_an_area_at_the_antimeridian_lie_on_both_sides() -> None:
