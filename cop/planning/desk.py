@@ -17,7 +17,7 @@ from uuid import UUID
 
 from cop.analysts import Analysts, report
 from layers.planning.coverage import Coverage, load
-from layers.planning.model import Case, CellValues, FeatureValues, Input
+from layers.planning.model import Case, CellValues, FeatureValues, Input, Weights
 from layers.planning.weights import Demand, weigh
 
 Arguments = ParamSpec("Arguments")
@@ -129,13 +129,16 @@ def size_of(case: Case) -> int:
     size = sum(
         ROW_BYTES + len(row.properties) + len(row.shape or "") + len(row.stored or b"") for row in rows
     )
-    match None if case.weights is None else case.weights.given:
+    return size if case.weights is None else size + _size_of(case.weights)
+
+
+def _size_of(weights: Weights) -> int:
+    match weights.given:
         case CellValues() as given:
-            size += given.ranks.nbytes + given.values.nbytes
+            return given.ranks.nbytes + given.values.nbytes
         case FeatureValues() as given:
-            size += given.lng_lat.nbytes + given.at_points.nbytes + given.at_shapes.nbytes
-            size += sum(map(len, given.shapes))
-    return size
+            arrays = given.lng_lat.nbytes + given.at_points.nbytes + given.at_shapes.nbytes
+            return arrays + sum(map(len, given.shapes))
 
 
 # What an analyst, a process that does one thing at a time, has loaded; the newest last.
