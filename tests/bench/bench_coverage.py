@@ -20,12 +20,14 @@ from cop.settings import Settings
 from layers.credentials import create_key
 from layers.database import Database
 from layers.directory import add_agency
+from layers.hexes import Hexes
 from layers.model import LayerRules, Scope
 from layers.planning.coverage import load
-from layers.planning.ground import coverage_of
+from layers.planning.ground import coverage_of, grounds
 from layers.planning.model import Case, Row, Rule, Source
-from tests.bench import Bench, Figure, percentiles, timed
-from tests.bench.bench_hexes import box
+from tests.bench import Bench, Figure, percentile, percentiles, timed
+from tests.bench.bench_hexes import AREA as STATES
+from tests.bench.bench_hexes import box, coverages
 from tests.conftest import serving
 from tests.unit.planning_cases import AT, source
 
@@ -83,6 +85,28 @@ def bench_work(bench: Bench) -> Iterator[Figure]:
         return as_json(Loaded(UUID(int=1), case, *load(case)), {})
 
     yield from percentiles("coverage_work_of_a_city", timed(work), "ms")
+
+
+def bench_unstored(bench: Bench) -> Iterator[Figure]:
+    """200 isochrones of which nothing is stored at this resolution, all at once and one by one."""
+    rows = [
+        Row(str(number), "{}", AT, None, None, shape=json.dumps(each))
+        for number, each in enumerate(coverages(200))
+    ]
+    layer = source("coverage")
+
+    def filled(*some: Row) -> list[Hexes | None]:
+        found = grounds(layer, some, [{}] * len(some), [STATES], RESOLUTION, Rule())
+        return [each and each.hexes for each in found]
+
+    def one_by_one() -> list[Hexes | None]:
+        return [hexes for row in rows for hexes in filled(row)]
+
+    assert filled(*rows) == one_by_one()
+    at_once = percentile(timed(lambda: filled(*rows), repeats=7, warmups=1), 50)
+    alone = percentile(timed(one_by_one, repeats=5, warmups=1), 50)
+    yield Figure("coverage_unstored_200_polygons", at_once, "ms", "lower")
+    yield Figure("coverage_unstored_faster_than_one_by_one", alone / at_once, "x", "higher", 3)
 
 
 async def bench_answer(bench: Bench) -> AsyncIterator[Figure]:
