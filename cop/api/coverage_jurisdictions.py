@@ -43,7 +43,8 @@ async def post_jurisdictions(request: Request, access: Accessed, database: Datab
 
     async def work(desk: Desk) -> Answer:
         layer, zones = await _zones(database, access, asked)
-        settled = await _settled(request, access, question, zones, form)
+        named = replace(question, zones=asked.layer)
+        settled = await _settled(request, access, named, zones, form)
         if layer is not None:
             check_status(layer, settled.status, pointer="/zones/layer")
         case = replace(settled.case, zones=tuple(zones))

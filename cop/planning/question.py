@@ -56,6 +56,8 @@ class Question:
     """By what ground is weighed: names a `table` or a `layer`, or has `cells`."""
     run: UUID | None = None
     """An earlier answer whose question, inputs and moment this one takes over."""
+    zones: str | None = None
+    """The layer that the area is all zones of, if it was put together from one."""
     stated: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
     """The members as they came, without those that only one endpoint has: what a run is written down by."""
 

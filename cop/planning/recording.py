@@ -53,11 +53,13 @@ def record_of(
     settled: JsonObject = {**question.stated, "area": case.area, "at": case.at.isoformat()}
     if layers:
         settled["layers"] = layers
-    copied = question.area if question.area is not None and "layer" in question.area else None
+    copied = None if question.zones is None else (LayerName(question.zones), "")
+    if question.area is not None and "layer" in question.area:
+        copied = LayerName(question.area["layer"]), question.area["id"]
     inputs = Inputs(
         tuple((source.layer, Head(source.epoch, source.revision)) for source in case.sources),
         None if case.roads is None else head_of(case.roads),
-        None if copied is None else (LayerName(copied["layer"]), copied["id"]),
+        copied,
         case.unshared,
     )
     return Run(id, agency, access.viewer.name, asked_at, case.at, status, settled, inputs)

@@ -34,7 +34,7 @@ class Inputs:
     """The layers that were read, in order, each as of which revision."""
     roads: tuple[LayerName, Head] | None = None
     area: tuple[LayerName, str] | None = None
-    """The layer and the feature that the area was copied from."""
+    """The layer that the area was copied from, and the feature; "" for several of them."""
     unshared: tuple[str, ...] = ()
     """The agencies of which nothing was to be seen."""
 

@@ -12,7 +12,19 @@ import geopandas
 import httpx
 import pytest
 
-from tests.api.test_coverage import AREA, add, ask, at, cells_of, clients, cover, feature, filled, settings
+from tests.api.test_coverage import (
+    AREA,
+    ASK,
+    add,
+    ask,
+    at,
+    cells_of,
+    clients,
+    cover,
+    feature,
+    filled,
+    settings,
+)
 from tests.unit.hexes_shapes import box
 
 __all__ = ["clients", "settings"]  # fixtures
@@ -92,6 +104,19 @@ async def test_zones_that_are_none_are_refused_with_the_spot(clients: dict[str, 
     assert pointer.startswith("/zones/features/1/geometry")
     assert (await refused(fire, {"zones": "cfd.mixed", "area": AREA}))[1] == "coverage.member"
     assert (await fire.post(f"{PATH}?sort=luck", json={"zones": "cfd.mixed"})).json()["code"] == "query.sort"
+
+
+async def test_a_run_is_closed_with_the_layer_that_its_zones_were_of(
+    clients: dict[str, httpx.AsyncClient],
+) -> None:
+    fire, ems = clients["cfd"], clients["ems"]
+    await add(ems, "ems.zones", "incidents", feature("a", NORTH))
+    await add(fire, "cfd.units", "units")
+    run = (await fire.post(PATH, json={"zones": "ems.zones", "layers": ["cfd.units"]})).json()["run"]
+    assert (await fire.get(f"/coverage/runs/{run}")).json()["layers"] == ["cfd.units", "ems.zones"]
+    await ems.delete("/collections/ems.zones/shares/all")
+    for answer in (await fire.get(f"/coverage/runs/{run}"), await fire.post(ASK, json={"run": run})):
+        assert (answer.status_code, answer.json()["code"]) == (404, "layer.not_found")
 
 
 async def test_zones_of_an_exercise_are_none_for_real(clients: dict[str, httpx.AsyncClient]) -> None:
