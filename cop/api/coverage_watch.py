@@ -11,12 +11,11 @@ from cop.api.shapes import json_answer
 from cop.auth import Access, Accessed, Databased
 from cop.planning.question import parse_question
 from cop.planning.settling import settle
-from cop.planning.watch import STALE_AFTER_S, ended_alert
+from cop.planning.watch import MOST_CELLS, STALE_AFTER_S, ended_alert
 from layers.commit import Mode
 from layers.directory import add_layer, rules_of
 from layers.errors import Conflict
 from layers.model import AgencyId, Layer, LayerName, Scope, Status
-from layers.planning.ground import MAX_AREA_CELLS
 from layers.planning.watches import MAX_WATCHED, begin_watch, end_watch, read_question, read_watched
 from layers.publish import Publisher
 
@@ -35,7 +34,7 @@ async def put_watch(name: str, request: Request, access: Accessed, database: Dat
     check_query(request)
     async with database.snapshot() as connection:
         title, question = await read_question(connection, agency, name)
-        settled = await settle(connection, access, parse_question(question), most_cells=MAX_AREA_CELLS)
+        settled = await settle(connection, access, parse_question(question), most_cells=MOST_CELLS)
     status = Status(settled.status)
     async with database.begin() as connection:
         known = await read_watched(connection)

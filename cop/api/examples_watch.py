@@ -15,6 +15,7 @@ BEGUN: dict[int | str, dict[str, Any]] = {
         "description": "It is watched, and these are the layers that it publishes to.",
         "content": {"application/json": {"schema": {"type": "object"}, "example": _BEGUN}},
     },
+    413: {"description": "The area is so large that other analyses would wait (`h3.too_many_cells`)."},
     409: {
         "description": "Too many are watched (`watch.too_many`), or a layer of that name is another (`watch.layer`)."
     },

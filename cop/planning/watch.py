@@ -32,7 +32,6 @@ from layers.directory import Directories, Directory
 from layers.errors import Conflict, LayersError, LogTruncated, NotFound
 from layers.log import Doorbell, read_after, read_heads
 from layers.model import Change, FeatureId, JsonObject, Layer, LayerId, Op, Scope, Viewer
-from layers.planning.ground import MAX_AREA_CELLS
 from layers.planning.judging import moment
 from layers.planning.model import Row
 from layers.planning.watches import Watch, read_watched
@@ -48,6 +47,9 @@ LOOK_S = 5.0
 """How often a process that does not watch tries to; whoever does has gone, perhaps."""
 REFRESH_S = 15.0
 """Gaps and alerts are said again so often even if nothing changes: layers of theirs grow stale after a minute."""
+MOST_CELLS = 100_000
+"""Of the area of one watch, some ten thousand km² at resolution 9. Its gaps are drawn anew at each change, and five
+watches of five million cells let all others wait for more than a minute."""
 BATCH = 5_000
 """Changes of one layer that are read in one round."""
 RETRY_S = (0.5, 60.0)
@@ -189,9 +191,7 @@ class Watcher:
         viewer = Viewer(agency.id, scopes, f"analysis {watch.name}", agency.host)
         access = Access(directory, Standing(viewer, directory.policy_revision))
         async with self.database.snapshot() as connection:
-            settled = await settle(
-                connection, access, parse_question(watch.question), most_cells=MAX_AREA_CELLS
-            )
+            settled = await settle(connection, access, parse_question(watch.question), most_cells=MOST_CELLS)
         if (status := directory.layers[watch.gaps].status) != settled.status:
             # The question was replaced since. What is played never goes into the layers of what is real.
             detail = f"Its gaps are published as {status}, and it is {settled.status} now: watch it anew."

@@ -13,6 +13,7 @@ from sqlalchemy import text
 
 from layers.database import Database
 from tests.api.test_coverage import AREA, add, ask, at, clients, feature, settings
+from tests.unit.hexes_shapes import box
 
 __all__ = ["clients", "settings"]
 WATCH = "/coverage/saved/loop/watch"
@@ -129,6 +130,14 @@ async def test_what_is_no_longer_shared_covers_nothing_and_an_end_clears_the_map
     assert await items(fire, "cfd.gaps-loop") == []
     (alert,) = await items(fire, "cfd.alerts")
     assert alert["properties"]["status"] == "cleared"
+
+
+async def test_so_large_an_area_that_others_would_wait_is_not_watched(
+    clients: dict[str, httpx.AsyncClient], db: Database
+) -> None:
+    await save(db, {"area": box(-91, 39.5, -84.4, 44)})
+    refused = await clients["cfd"].put(WATCH)
+    assert (refused.status_code, refused.json()["code"]) == (413, "h3.too_many_cells")
 
 
 async def test_gaps_of_an_exercise_are_an_exercise(
