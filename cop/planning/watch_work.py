@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
@@ -14,7 +14,8 @@ import shapely
 from cop.briefing.facts import why
 from cop.planning.answers import explained, on_the_map
 from cop.planning.desk import NotLoaded
-from layers.hexes import Patch, outlines, patches
+from layers.geometry import MAX_VERTICES
+from layers.hexes import Hexes, outlines, patches
 from layers.hexes.ranks import to_ids
 from layers.model import FeatureId, JsonObject, LayerName
 from layers.planning.model import Case, Row
@@ -88,24 +89,43 @@ def _found(watched: Watched, *, changed: bool) -> Found:
     first = pieces[:MAX_GAPS]
     reasons = explain(watched.snapshot(), [piece.hexes for piece in first], [piece.center for piece in first])
     features = tuple(
-        _feature(piece, why(explained(each))) for piece, each in zip(first, reasons, strict=True)
+        feature
+        for piece, each in zip(first, reasons, strict=True)
+        for feature in _features(piece.hexes, why(explained(each)))
     )
     return Found(area_km2, gap_km2, len(pieces), features, first[0].center if first else None)
 
 
-def _feature(piece: Patch, reason: str) -> JsonObject:
-    """One gap as a zone. Its id is that of its first cell, so a gap that grows or shrinks mostly keeps it."""
-    first = np.array([piece.hexes.ranges[0, 0]])
-    parts = [shapely.geometry.shape(on_the_map(each.coordinates)) for each in outlines(piece.hexes)]
+def _features(gap: Hexes, reason: str) -> Iterator[JsonObject]:
+    """One gap as a zone. Its id is that of its first cell, so a gap that grows or shrinks mostly keeps it.
+
+    A gap with a longer border than a layer takes comes in parts: it is the largest that must not be missing.
+    """
+    parts = [shapely.geometry.shape(on_the_map(each.coordinates)) for each in outlines(gap)]
     geometry = shapely.union_all(parts) if len(parts) > 1 else parts[0]
-    return {
+    if shapely.get_num_coordinates(geometry) > MAX_VERTICES:
+        for half in _halves(gap):
+            yield from _features(half, reason)
+        return
+    yield {
         "type": "Feature",
-        "id": f"gap-{int(to_ids(first, piece.resolution)[0]):x}",
+        "id": f"gap-{int(to_ids(gap.ranges[:1, 0], gap.resolution)[0]):x}",
         "geometry": orjson.loads(shapely.to_geojson(geometry)),
         "properties": {
-            "name": f"Gap of {piece.km2:.2f} km²",
+            "name": f"Gap of {gap.area_km2:.2f} km²",
             "zone_type": "gap",
-            "km2": round(piece.km2, 4),
+            "km2": round(gap.area_km2, 4),
             "why": reason,
         },
     }
+
+
+def _halves(hexes: Hexes) -> tuple[Hexes, Hexes]:
+    """Ranks keep what is near together, so each half is mostly of one piece."""
+    ranges = hexes.ranges
+    if len(ranges) == 1:
+        first, end = ranges[0].tolist()
+        ranges = np.array([[first, (first + end) // 2], [(first + end) // 2, end]])
+    middle = len(ranges) // 2
+    low, high = (Hexes.from_ranges(hexes.resolution, part) for part in (ranges[:middle], ranges[middle:]))
+    return low, high
