@@ -18,10 +18,11 @@ from cop.planning.desk import Desk
 from cop.planning.jobs import Answer
 from cop.planning.placing import MOST_JOB_SECONDS, MOST_SECONDS, Place, parse_place
 from cop.planning.question import parse_question
+from cop.planning.weighing import check_status
 from layers.errors import Invalid
-from layers.model import JsonObject, Scope
+from layers.model import JsonObject, Scope, Status
 from layers.planning.ground import MAX_AREA_CELLS
-from layers.planning.model import Geometry
+from layers.planning.model import Case
 from layers.planning.reading import read_sources
 
 router = APIRouter(tags=["coverage"])
@@ -50,9 +51,7 @@ async def post_placement(request: Request, access: Accessed, database: Databased
     async def work(desk: Desk) -> Answer:
         settled = await settled_for(request, access, question, most_cells=MAX_AREA_CELLS)
         async with database.snapshot() as connection:
-            place, read = await with_points(
-                connection, access, asked, settled.case.area, settled.case.resolution
-            )
+            place, read = await with_points(connection, access, asked, settled.case, settled.status)
         stated = {"status": settled.status} | read
         return Answer(await desk.ask(settled.run, settled.case, placing.as_json, stated, place), JSON)
 
@@ -60,17 +59,18 @@ async def post_placement(request: Request, access: Accessed, database: Databased
 
 
 async def with_points(
-    connection: AsyncConnection, access: Access, place: Place, area: Geometry, resolution: int
+    connection: AsyncConnection, access: Access, place: Place, case: Case, status: Status
 ) -> tuple[Place, JsonObject]:
-    """*place* with the points of the layer that it names, near *area*, and what the answer says of that layer.
+    """*place* with the points of the layer that it names, near the area, and what the answer says of that layer.
 
-    Raises `NotFound`, `Invalid`.
+    Raises `NotFound`, and `Invalid` for a layer that an answer of *status* may not rest on, or without any point.
     """
     if place.layer is None:
         return place, {}
     layer = access.layer(place.layer)
+    check_status(layer, status, pointer="/place/candidates/layer")
     named = [(layer, access.directory.agencies[layer.agency].slug)]
-    (source,) = await read_sources(connection, named, area, resolution)
+    (source,) = await read_sources(connection, named, case.area, case.resolution)
     points = tuple((row.lng, row.lat) for row in source.rows if row.lng is not None and row.lat is not None)
     if not points:
         detail = f"{layer.name} has no point near the area."

@@ -38,7 +38,9 @@ async def read_zones(connection: AsyncConnection, layer: Layer, ids: Sequence[st
         ZONES, layer.id, None if ids is None else list(ids), MAX_ZONES + 1
     )
     if len(rows) > MAX_ZONES or sum(len(row["shape"] or "") for row in rows) > MAX_ZONE_BYTES:
-        detail = f"{layer.name} has more than {MAX_ZONES:,} areas, or {MAX_ZONE_BYTES:,} bytes: name some by ids."
+        detail = (
+            f"{layer.name} has more than {MAX_ZONES:,} areas, or {MAX_ZONE_BYTES:,} bytes: name some by ids."
+        )
         raise TooLarge(detail, pointer="/zones", code="coverage.too_many_zones")
     by_id = {row["id"]: row for row in rows}
     for at, id in enumerate(ids or ()):

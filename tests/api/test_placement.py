@@ -187,3 +187,14 @@ async def test_a_placement_hears_that_it_is_cancelled_and_makes_room(
 
 async def test_only_a_placement_places(clients: dict[str, httpx.AsyncClient]) -> None:
     assert await refusal(clients["cfd"], {"area": AREA, "place": {}}) == (422, "coverage.member", "/place")
+
+
+async def test_candidates_of_an_exercise_are_none_for_an_actual_answer(
+    clients: dict[str, httpx.AsyncClient],
+) -> None:
+    fire = clients["cfd"]
+    await add(fire, "cfd.played", "units", feature("p", at(-87.65, 41.88)), status="exercise")
+    await add(fire, "cfd.stations", "assets", feature("s", at(-87.69, 41.86), reach_m=1500))
+    wanted = {"n": 1, "reach_m": 900, "candidates": {"layer": "cfd.played"}}
+    found = await refused(fire, {"area": AREA, "layers": ["cfd.stations"], "place": wanted})
+    assert found == (422, "coverage.mixed_status", "/place/candidates/layer")
