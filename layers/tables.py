@@ -233,7 +233,7 @@ coverage_run = Table(
     Column("question", JSONB, nullable=False),
     Column("inputs", JSONB, nullable=False),
     Index("coverage_run_asked", "agency_id", "asked_at"),
-    comment="Questions of coverage as they were settled: with the moment, the area as it was placed, and each "
+    comment="Questions of coverage as they were settled: with the moment, the area as it was placed, each "
     "layer's revision.",
 )
 
