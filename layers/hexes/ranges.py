@@ -41,13 +41,9 @@ def starts_and_ends(lists: Sequence[Ranges]) -> tuple[NDArray[np.int64], NDArray
     """All starts and all ends of *lists*, each sorted."""
     if not lists:
         return EMPTY[:, 0], EMPTY[:, 1]
+    every = np.concatenate(lists)
     # Each list is sorted already, and the stable sort merges such runs: in a fifth of the time for a thousand lists.
-    # Gathered column by column they are copied once, and sorted where they lie.
-    starts = np.concatenate([ranges[:, 0] for ranges in lists])
-    ends = np.concatenate([ranges[:, 1] for ranges in lists])
-    starts.sort(kind="stable")
-    ends.sort(kind="stable")
-    return starts, ends
+    return np.sort(every[:, 0], kind="stable"), np.sort(every[:, 1], kind="stable")
 
 
 def union(left: Ranges, right: Ranges) -> Ranges:
