@@ -16,7 +16,6 @@ from cop.planning.desk import Loaded
 from cop.planning.question import number, object_of, whole
 from layers.errors import Invalid
 from layers.hexes import span_sums, spans_of
-from layers.hexes.field import Counts
 from layers.hexes.sphere import EARTH_RADIUS_M, angle, on_sphere
 from layers.model import JsonObject
 from layers.planning.coverage import Coverage, streets_of
@@ -243,17 +242,13 @@ def _common(loaded: Loaded, place: Place, answer: Placement | FullCover | MoveUp
         "covered_after": round(answer.after, 6),
         "gained": _part(found, gained),
         "lost": _part(found, lost),
-        "depth_after": _deepest(answer.depth),
+        "depth_after": int(answer.depth.max(initial=0)),
         "proof": _proof(answer.proof),
     }
 
 
 def _part(found: Coverage, mask: Any) -> JsonObject:
     return cells(found.field.hexes_in(spans_of(mask))) | {"km2": round(found.km2(mask), 6)}
-
-
-def _deepest(depth: Counts) -> int:
-    return int(depth.max(initial=0))
 
 
 def _proof(proof: Proof) -> JsonObject:

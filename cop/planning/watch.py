@@ -31,7 +31,7 @@ from layers.database import Database
 from layers.directory import Directories, Directory
 from layers.errors import Conflict, LayersError, LogTruncated, NotFound
 from layers.log import Doorbell, read_after, read_heads
-from layers.model import Change, FeatureId, JsonObject, Layer, LayerId, Op, Scope, Viewer
+from layers.model import Change, FeatureId, JsonObject, Layer, LayerId, LayerName, Op, Scope, Viewer
 from layers.planning.judging import moment
 from layers.planning.model import Row
 from layers.planning.watches import Watch, read_watched
@@ -66,7 +66,7 @@ class Active:
     viewer: Viewer
     cursors: dict[LayerId, int]
     """The revision of each input that its coverage is as of."""
-    names: dict[LayerId, str]
+    names: dict[LayerId, LayerName]
     published_at: float = 0.0
     """When its gaps were last said, by `monotonic`."""
     broken_since: datetime | None = None
@@ -260,14 +260,14 @@ def _update(id: int, news: Sequence[News], at: datetime, whole: bool) -> Found:
     return watch_work.update(id, news, at, whole=whole)
 
 
-def news_of(layer: str, changes: Sequence[Change]) -> News:
+def news_of(layer: LayerName, changes: Sequence[Change]) -> News:
     """What *changes* of one layer come to: the newest state of each feature, or that it is gone."""
     newest: dict[FeatureId, Change] = {
         change.feature_id: change for change in changes if change.op is not Op.LATE
     }
     rows = tuple(_row(change) for change in newest.values() if change.op is Op.PUT)
     gone = tuple(id for id, change in newest.items() if change.op is Op.GONE)
-    return News(layer, rows, gone)  # type: ignore[arg-type]  # a layer's name
+    return News(layer, rows, gone)
 
 
 def _row(change: Change) -> Row:

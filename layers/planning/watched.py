@@ -58,7 +58,7 @@ class Watched:
         All is judged at *at*. Features too far away to matter are forgotten.
         """
         source = self._sources[layer]
-        near = [row for row in rows if self._is_near(source, row)]
+        near = [row for row in rows if self._is_near(row)]
         with hexes_errors():
             made, _ = covers_of(
                 replace(source, rows=tuple(near)),
@@ -132,7 +132,7 @@ class Watched:
         for first, end in spans.tolist():
             depth[first:end] += by
 
-    def _is_near(self, source: Source, row: Row) -> bool:
+    def _is_near(self, row: Row) -> bool:
         if row.lng is None or row.lat is None:
             return True
         lng, lat = row.lng, row.lat
