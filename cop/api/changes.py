@@ -148,10 +148,10 @@ class Poll:
 
     async def _next(self) -> str:
         while self.session.closing is None:
-            text = self.session.next_message()
-            if text is not None:
+            message = self.session.next_message()
+            if message is not None:
                 self.session.sent()
-                return str(text)  # It is text: nothing else was asked for.
+                return str(wire.whole(message))  # It is text: nothing else was asked for.
             self._awake.clear()
             await self._awake.wait()
         raise _ended(*self.session.closing)

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 from cop.live.session import Session
+from cop.live.wire import Message, whole
 
 
 class Socket(Protocol):
@@ -16,7 +17,7 @@ class Socket(Protocol):
     def has_room(self) -> bool:
         """Whether `send_now` may be called."""
 
-    def send_now(self, message: str | bytes) -> None:
+    def send_now(self, message: Message) -> None:
         """Take *message*."""
 
 
@@ -73,10 +74,10 @@ class Sender:
             session.sent()
         self._awake.set()
 
-    async def _send(self, message: str | bytes) -> None:
+    async def _send(self, message: Message) -> None:
         self._sending = True
         try:
-            await self._put(message)
+            await self._put(whole(message))
         except asyncio.CancelledError:
             if self._task is None or not self._interrupted or self._task.uncancel() > 0:
                 raise

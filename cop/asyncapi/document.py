@@ -28,7 +28,7 @@ from cop.live.pump import SUMMABLE
 from cop.live.session import (
     CREDENTIAL_ENDED,
     DRAINED,
-    FRAME_CHARACTERS,
+    FRAME_BYTES,
     OUR_FAULT,
     SEND_DEADLINE_MS,
     SILENCE_MS,
@@ -73,7 +73,7 @@ never put: at the revision that the frame leads to it is no more, and whoever ca
 **Limits.** {MAX_CLIENT_BYTES} bytes for a message of a client, {MESSAGES_A_SECOND} a second in the long run and
 {MESSAGES_AT_ONCE} at once; {MAX_LAYERS} layers in a subscription; a layer of points with more features in sight than
 `limit` ({DEFAULT_LIMIT} unless told, {MAX_LIMIT} at most) comes summed by H3 cells; a frame carries about
-{FRAME_CHARACTERS} characters and the rest follows in the next; a frame that is not taken for
+{FRAME_BYTES:,} bytes and the rest follows in the next; a frame that is not taken for
 {SEND_DEADLINE_MS / 1000:g} s ends the connection, with {TOO_SLOW[0]} if the viewer reads again within
 {CLOSE_DEADLINE_S:g} s; to one that reads nothing no code gets out, and it finds the connection cut (1006);
 {MAX_SESSIONS} connections a process, half of them for the public.

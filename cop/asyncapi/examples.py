@@ -60,7 +60,7 @@ FROM_SERVER: dict[str, dict[str, dict[str, Any]]] = {
             "type": "hello",
             "protocol": PROTOCOL,
             "server_time": NOON_MS,
-            "tick_ms": 250,
+            "tick_ms": 200,
             "viewer": {"agency": "oem", "name": "oem:cop_view_Ab3dE6", "scopes": ["view"]},
             "agencies": [{"id": "cfd", "name": "Fire Department", "color": "#d55e00"}],
             "layers": [

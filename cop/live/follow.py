@@ -162,8 +162,8 @@ class Follow:
         if news is not None and self.picture is not None and self.sums is None and not self.owes_all:
             self.debt.owe(news.steps, sight, passing=not self.picture.summable)
 
-    def part(self, news: News | None, sight: Sight, now: int, room: int) -> wire.Part | None:
-        """This layer's part of the frame to be sent now, of about *room* characters; None: nothing to say."""
+    def part(self, news: News | None, sight: Sight, now: int, room: int) -> wire.Body | None:
+        """This layer's part of the frame to be sent now, of about *room* bytes; None: nothing to say."""
         picture = self.picture
         if picture is None:
             return None
@@ -185,42 +185,42 @@ class Follow:
 
     def _news_or_debt(
         self, picture: LayerPicture, news: News | None, sight: Sight, now: int, room: int
-    ) -> wire.Part | None:
+    ) -> wire.Body | None:
         if not self.debt and not self.reset:
             if news is None:
                 return self._told(picture, wire.Body()) if self.confirm else None
             body = news.body(sight, packing=self.packing)
-            if len(body.text) + len(body.packed) <= room:
-                return self._told(picture, body) if body.text or self.confirm else None
+            if body.size <= room:
+                return self._told(picture, body) if body.size or self.confirm else None
         self.absorb(news, sight, now)
         rows = Rows(picture, now)
         self.debt.pay(picture, sight, rows, room=room)
         # References are unambiguous among the features of the picture: only who holds just those can follow them.
         body = rows.body(packing=self.packing and not self.debt)
-        return self._told(picture, body) if body.text or self.reset or self.confirm else None
+        return self._told(picture, body) if body.size or self.reset or self.confirm else None
 
     def _next_of_whole(self, room: int) -> wire.Body:
         puts, size = [], 0
         while self.whole and size < room:
             chunk = self.whole.popleft()
-            puts.append(chunk.text)
-            size += len(chunk.text)
-        return wire.body(puts, (), ())
+            puts.append(chunk.rows)
+            size += len(chunk.rows)
+        return wire.body(puts)
 
-    def cursor(self) -> wire.Part | None:
+    def cursor(self) -> wire.Body | None:
         """A part that only moves the viewer's cursor on; None when it is where it should be."""
         if self.picture is None or not self.settled or self.sums is not None:
             return None
         return self._told(self.picture, wire.Body()) if self.told != self.picture.revision else None
 
-    def _told(self, picture: LayerPicture, body: wire.Body) -> wire.Part:
+    def _told(self, picture: LayerPicture, body: wire.Body) -> wire.Body:
         # While something is still owed the cursor stays: who is cut off now comes back for the rest.
         to = self.told if self.behind else picture.revision
         part = wire.layer_part(self.name_text, picture.epoch_text, self.told, to, body, reset=self.reset)
         self.told, self.reset, self.confirm = to, False, False
         return part
 
-    def _tiled_part(self, picture: LayerPicture) -> wire.Part | None:
+    def _tiled_part(self, picture: LayerPicture) -> wire.Body | None:
         if not self.reset and self.told == picture.revision:
             return None
         told = self.told = picture.revision
@@ -229,12 +229,12 @@ class Follow:
 
     def _sums_part(
         self, picture: LayerPicture, sums: dict[Cell, str], sight: Sight, now: int
-    ) -> wire.Part | None:
+    ) -> wire.Body | None:
         rows = picture.summary(resolution_of(sight), sight.statuses, now).rows_for(sight)
         if rows == sums and not self.reset:
             return None
-        changed = [row for cell, row in rows.items() if sums.get(cell) != row]
-        changed += [no_more(cell) for cell in sums.keys() - rows.keys()]
+        changed = [row.encode() for cell, row in rows.items() if sums.get(cell) != row]
+        changed += [no_more(cell).encode() for cell in sums.keys() - rows.keys()]
         self.sums, reset, self.reset = rows, self.reset, False
-        body = wire.body((), (), (), cells=",".join(changed))
+        body = wire.body(cells=changed)
         return wire.layer_part(self.name_text, picture.epoch_text, 0, 0, body, reset=reset)

@@ -57,11 +57,11 @@ class Held:
     cell: Cell | None
     """The finest cell of what stands at one place."""
     lifetime_ms: int | None
-    move: str
+    move: bytes
     observed_ms: int
     packed: bytes
     """The move as a record; b"" where that could not say it exactly."""
-    put: str
+    put: bytes
     status: str | None
     still: str
     """The properties without heading and speed; "" for what can never be said as a move."""

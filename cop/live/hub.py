@@ -1,7 +1,7 @@
 """The sessions of one process and what each is to be sent: the policy judged, the tick handed out.
 
-It has no task and does no I/O. The pump calls `judge` and `tick`, the sockets call `join`, `leave` and the
-methods of their `Session`; all on one event loop, so nothing here needs a lock.
+It has no task and does no I/O. The pump calls `judge` and `ticking`, and does not do both at once; the sockets call
+`join`, `leave` and the methods of their `Session` at any time; all on one event loop, so nothing here needs a lock.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ import math
 import random
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from cop.live import wire
 from cop.live.inbox import News
 from cop.live.picture import Picture
 from cop.live.session import CREDENTIAL_ENDED, OUR_FAULT, Pass, Session
+from cop.settings import TICK_MS
 from layers.directory import Directory
 from layers.errors import Unavailable
 from layers.model import AgencyId, JsonObject, Layer, LayerId, Viewer
@@ -25,6 +26,9 @@ log = logging.getLogger("cop.live")
 
 MAX_SESSIONS = 4_000
 """Sockets of one process; the next one is told to come back (503). The public gets half of them at the most."""
+
+TURN_S = 0.01
+"""For so long frames are made at a time; then whatever else waits in this process has its turn."""
 
 
 def now_ms() -> int:
@@ -35,7 +39,7 @@ def now_ms() -> int:
 class Hub:
     """All sessions of one process. `clock` gives milliseconds since 1970."""
 
-    def __init__(self, *, tick_ms: int = 250, clock: Callable[[], int] = now_ms) -> None:
+    def __init__(self, *, tick_ms: int = TICK_MS, clock: Callable[[], int] = now_ms) -> None:
         self.tick_ms = tick_ms
         self.clock = clock
         self.picture: Picture = {}
@@ -122,6 +126,14 @@ class Hub:
 
     def tick(self) -> None:
         """Hand out what changed since the last tick. One session's trouble never reaches another."""
+        for _ in self.ticking():
+            pass
+
+    def ticking(self) -> Iterator[None]:
+        """`tick` in turns of some `TURN_S`, so that a thousand viewers do not hold up whoever reports meanwhile.
+
+        Until it has ended nobody may touch the picture or the policy; sessions may come, ask and go.
+        """
         if not self.sessions:
             for picture in self.picture.values():
                 picture.forget()
@@ -134,7 +146,13 @@ class Hub:
         }
         first = [session for session in self._put_off if session in self.sessions]
         self._put_off = []
+        turn_until = time.perf_counter() + TURN_S
         for session in [*first, *self.sessions.difference(first)]:
+            if time.perf_counter() > turn_until:
+                yield
+                turn_until = time.perf_counter() + TURN_S
+            if session not in self.sessions:
+                continue  # It has left meanwhile.
             # When a thousand come at once, those who keep up are not to wait until all the others are served.
             hurried = self.clock() - now > self.tick_ms // 2
             if hurried:

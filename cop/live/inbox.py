@@ -6,8 +6,11 @@ holds, what is in its view, and some that came and went, however long it does no
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 from enum import Enum
+from itertools import chain
+from typing import NamedTuple
 
 from cop.live import wire
 from cop.live.held import Held
@@ -15,27 +18,50 @@ from cop.live.interest import FILL, KEEP, Cell, Sight
 from cop.live.picture import LayerPicture, Step
 from layers.model import FeatureId
 
+WORLD = frozenset({0})
+"""The one cell of who sees everything."""
 MOST_GONE = 1_000
 """Departures owed, beyond which the viewer is not told of one of what it never heard of."""
+
+
+class Joined(NamedTuple):
+    """Rows of each kind, joined to one: puts, moves and gones as JSON, and moves as records."""
+
+    puts: bytes
+    moves: bytes
+    gones: bytes
+    packed: bytes
+
+    @property
+    def shared(self) -> Shared:
+        """The same, for many to pick from."""
+        return self.packed, self if self.puts or self.moves or self.gones else None
+
+
+Shared = tuple[bytes, Joined | None]
+"""Records, and all of it if there is anything else: nearly all that happens is moves."""
 
 
 class Rows:
     """The rows of one layer of one frame, as they are gathered."""
 
-    __slots__ = ("gones", "layer", "moved", "moves", "now", "packed", "puts", "size")
+    __slots__ = ("cells", "gones", "layer", "moved", "moves", "now", "packed", "puts", "size")
 
+    cells: list[Shared]
+    """The rows of whole cells, which all who see those share."""
     moved: list[Held]
     """Features of which only a move is to be told, in words or as a record."""
     size: int
-    """What `show` and `take` have added, in characters, or so."""
+    """What `show` and `take` have added, in bytes, or so."""
 
     def __init__(self, layer: LayerPicture, now: int) -> None:
         self.layer = layer
         self.now = now
-        self.puts: list[str] = []
-        self.moved: list[Held] = []
-        self.gones: list[str] = []
-        self.moves: list[str] = []
+        self.cells = []
+        self.puts: list[bytes] = []
+        self.moved = []
+        self.gones: list[bytes] = []
+        self.moves: list[bytes] = []
         self.packed: list[bytes] = []
         self.size = 0
 
@@ -62,15 +88,25 @@ class Rows:
         elif seen is not None:
             self.take(seen.id, why or why_unseen(after, sight))
 
-    def body(self, *, packing: bool) -> wire.Body:
-        """The rows as part of a frame, moves as records where that is asked for and they can be said so."""
+    def joined(self, *, packing: bool) -> Joined:
+        """The rows that were added one by one, each kind joined; moves as records where they can be said so."""
         for held in self.moved:
             if packing and (record := self.layer.packed(held, self.now)):
                 self.packed.append(record)
             else:
                 self.moves.append(held.move)
         self.moved = []
-        return wire.body(self.puts, self.moves, self.gones, b"".join(self.packed))
+        return Joined(
+            b",".join(self.puts), b",".join(self.moves), b",".join(self.gones), b"".join(self.packed)
+        )
+
+    def body(self, *, packing: bool) -> wire.Body:
+        """The rows as part of a frame, moves as records where that is asked for and they can be said so."""
+        cells = [*self.cells, self.joined(packing=packing).shared]
+        packed = [records for records, _ in cells if records]
+        words = [rows for _, rows in cells if rows is not None]
+        puts, moves, gones = ([rows[kind] for rows in words if rows[kind]] for kind in range(3))
+        return wire.body(puts, moves, gones, packed)
 
 
 def why_unseen(after: Held | None, sight: Sight) -> str:
@@ -93,42 +129,35 @@ class Line:
         """The packed move, once somebody wanted it; b"" where it must be told in words."""
 
 
-class Lines:
-    """The lines of one tick, sorted by the cells of one resolution."""
+class Crossing:
+    """The lines of one tick that leave one cell for another, and what they are to those who see one or both."""
 
-    def __init__(self, resolution: int | None, lines: list[Line]) -> None:
-        self.within: dict[Cell, list[Line]] = {}
-        """Those that begin and end in one cell."""
-        self.leaving: dict[Cell, list[tuple[Cell, Line]]] = {}
-        """Those that leave a cell for another, and that other."""
-        self.entering: dict[Cell, list[tuple[Cell, Line]]] = {}
-        """The same, by the cell that they enter, and the one that they left."""
-        self.loose: list[Line] = []
-        """Those that are no matter of cells."""
-        if resolution is None:
-            self.within[0] = lines
-        else:
-            for line in lines:
-                self._sort(line, KEEP[resolution], FILL[resolution])
+    __slots__ = ("both", "entered", "left", "lines")
 
-    def _sort(self, line: Line, keep: int, fill: int) -> None:
-        left, entered = line.left, line.entered
-        if (left is None and line.before is not None) or (entered is None and line.after is not None):
-            self.loose.append(line)
-            return
-        old = None if left is None else left & keep | fill
-        new = None if entered is None else entered & keep | fill
-        if old is not None and new is not None and old != new:
-            self.leaving.setdefault(old, []).append((new, line))
-            self.entering.setdefault(new, []).append((old, line))
-        else:
-            cell = new if old is None else old
-            assert cell is not None, "a step begins or ends somewhere"
-            self.within.setdefault(cell, []).append(line)
+    def __init__(self) -> None:
+        self.lines: list[Line] = []
+        self.both: list[Shared | None] = [None, None]
+        """To those who see both, by whether they take records; None: nobody has wanted it yet."""
+        self.left: Shared | None = None
+        """To those who see only where they came from …"""
+        self.entered: Shared | None = None
+        """… or only where they went to."""
 
 
-Joined = tuple[str, str, str, bytes]
-"""Puts, moves and gones as JSON rows, and moves as records, each joined to one."""
+class CellNews:
+    """What happened in one cell in one tick."""
+
+    __slots__ = ("entering", "leaving", "lines", "within")
+
+    def __init__(self) -> None:
+        self.lines: list[Line] = []
+        """What began and ended here."""
+        self.within: list[Shared | None] = [None, None]
+        """The same as rows, by whether moves are records; None: nobody has wanted it yet."""
+        self.leaving: dict[Cell, Crossing] = {}
+        """What left for another cell, by that …"""
+        self.entering: dict[Cell, Crossing] = {}
+        """… and what came from another, by that."""
 
 
 class News:
@@ -139,101 +168,122 @@ class News:
         self._layer = layer
         self._now = now
         self._lines: list[Line] = []
-        self._sorted: dict[int | None, Lines] = {}
-        self._joined: dict[tuple[int | None, bool], dict[Cell, Joined]] = {}
+        self._loose: list[Line] = []
+        """Those that are no matter of cells."""
+        self._cells: dict[int | None, dict[Cell, CellNews]] = {}
+        """By resolution, and by cell; without a resolution there is but the one, 0, the world."""
         self._bodies: dict[tuple[Sight, bool], wire.Body] = {}
 
     def body(self, sight: Sight, *, packing: bool) -> wire.Body:
         """The rows for a viewer who was up to date and sees *sight*; empty when nothing concerns it."""
         body = self._bodies.get((sight, packing))
         if body is None:
-            lines = self._sorted_by(sight.resolution)
             rows = Rows(self._layer, self._now)
+            cells = self._sorted_by(sight.resolution)
+            seen = [news for cell in sight.cells or WORLD if (news := cells.get(cell)) is not None]
             if sight.statuses is None:
-                self._add_cells(rows, sight, packing)
-                self._add_crossing(rows, lines, sight, packing)
+                self._add(rows, seen, sight.cells, packing)
             else:
-                _add_filtered(rows, lines, sight)
-            for line in lines.loose:
+                _add_filtered(rows, seen, sight)
+            for line in self._loose if sight.resolution is not None else ():
                 rows.follow(line.before, line.after, line.why, sight)
             body = self._bodies[sight, packing] = rows.body(packing=packing)
         return body
 
-    def _sorted_by(self, resolution: int | None) -> Lines:
-        if resolution not in self._sorted:
+    def _sorted_by(self, resolution: int | None) -> dict[Cell, CellNews]:
+        if resolution not in self._cells:
             self._lines = self._lines or list(map(Line, self.steps))
-            self._sorted[resolution] = Lines(resolution, self._lines)
-        return self._sorted[resolution]
+            cells: defaultdict[Cell, CellNews] = defaultdict(CellNews)
+            self._cells[resolution] = cells
+            if resolution is None:
+                cells[0].lines = self._lines
+            else:
+                self._loose = []
+                for line in self._lines:
+                    self._sort(line, cells, KEEP[resolution], FILL[resolution])
+        return self._cells[resolution]
 
-    def _add_cells(self, rows: Rows, sight: Sight, packing: bool) -> None:
-        cells = self._joined.get((sight.resolution, packing))
-        if cells is None:
-            within = self._sorted_by(sight.resolution).within
-            cells = {cell: self._join(lines, packing) for cell, lines in within.items()}
-            self._joined[sight.resolution, packing] = cells
+    def _sort(self, line: Line, cells: defaultdict[Cell, CellNews], keep: int, fill: int) -> None:
+        left, entered = line.left, line.entered
+        if (left is None and line.before is not None) or (entered is None and line.after is not None):
+            self._loose.append(line)
+            return
+        old = None if left is None else left & keep | fill
+        new = None if entered is None else entered & keep | fill
+        if old is not None and new is not None and old != new:
+            crossing = cells[old].leaving.setdefault(new, Crossing())
+            crossing.lines.append(line)
+            cells[new].entering[old] = crossing
+        else:
+            cell = new if old is None else old
+            assert cell is not None, "a step begins or ends somewhere"
+            cells[cell].lines.append(line)
+
+    def _add(self, rows: Rows, seen: list[CellNews], sight: frozenset[Cell], packing: bool) -> None:
+        """Add what happened within each cell that is seen, and between two of which one or both are."""
+        told = rows.cells
         # For each viewer and each of its cells, so it is written out.
-        for cell in cells if sight.resolution is None else sight.cells & cells.keys():
-            puts, moves, gones, packed = cells[cell]
-            if packed:
-                rows.packed.append(packed)
-            if moves:
-                rows.moves.append(moves)
-            if puts:
-                rows.puts.append(puts)
-            if gones:
-                rows.gones.append(gones)
+        for news in seen:
+            within = news.within[packing]
+            if within is None:
+                within = news.within[packing] = self._join(news.lines, packing)
+            told.append(within)
+            for new, crossing in news.leaving.items():
+                if new not in sight:
+                    told.append(crossing.left or self._left(crossing))
+                    continue
+                both = crossing.both[packing]
+                if both is None:
+                    both = crossing.both[packing] = self._join(crossing.lines, packing)
+                told.append(both)
+            for old, crossing in news.entering.items():
+                if old not in sight:
+                    told.append(crossing.entered or self._entered(crossing))
 
-    def _join(self, lines: list[Line], packing: bool) -> Joined:
+    def _join(self, lines: list[Line], packing: bool) -> Shared:
+        """The lines, for a viewer who sees both their ends."""
         rows = Rows(self._layer, self._now)
         for line in lines:
-            self._add_line(rows, line, packing)
-        return ",".join(rows.puts), ",".join(rows.moves), ",".join(rows.gones), b"".join(rows.packed)
-
-    def _add_line(self, rows: Rows, line: Line, packing: bool) -> None:
-        """Add a line, for a viewer who sees both its ends."""
-        after = line.after
-        if after is None:
-            assert line.before is not None, "a step begins or ends somewhere"
-            rows.take(line.before.id, line.why)
-        elif not line.moved:
-            rows.puts.append(after.put)
-        elif packing and (record := self._record(line, after)):
-            rows.packed.append(record)
-        else:
-            rows.moves.append(after.move)
+            after = line.after
+            if after is None:
+                assert line.before is not None, "a step begins or ends somewhere"
+                rows.take(line.before.id, line.why)
+            elif not line.moved:
+                rows.puts.append(after.put)
+            elif packing and (record := self._record(line, after)):
+                rows.packed.append(record)
+            else:
+                rows.moves.append(after.move)
+        return rows.joined(packing=packing).shared
 
     def _record(self, line: Line, after: Held) -> bytes:
         if line.record is None:
             line.record = self._layer.packed(after, self._now)
         return line.record
 
-    def _add_crossing(self, rows: Rows, lines: Lines, sight: Sight, packing: bool) -> None:
-        """Add the lines between two cells, of which one or both are seen."""
-        cells = sight.cells
-        for cell in cells & lines.leaving.keys():
-            for entered, line in lines.leaving[cell]:
-                if entered in cells:
-                    self._add_line(rows, line, packing)
-                elif line.before is not None:
-                    rows.take(line.before.id, "view")
-        for cell in cells & lines.entering.keys():
-            for left, line in lines.entering[cell]:
-                if left not in cells and line.after is not None:
-                    rows.puts.append(line.after.put)
+    def _left(self, crossing: Crossing) -> Shared:
+        rows = Rows(self._layer, self._now)
+        for line in crossing.lines:
+            assert line.before is not None, "it was in a cell"
+            rows.take(line.before.id, "view")
+        crossing.left = rows.joined(packing=False).shared
+        return crossing.left
+
+    def _entered(self, crossing: Crossing) -> Shared:
+        rows = Rows(self._layer, self._now)
+        for line in crossing.lines:
+            assert line.after is not None, "it is in a cell"
+            rows.puts.append(line.after.put)
+        crossing.entered = rows.joined(packing=False).shared
+        return crossing.entered
 
 
-def _add_filtered(rows: Rows, lines: Lines, sight: Sight) -> None:
+def _add_filtered(rows: Rows, seen: list[CellNews], sight: Sight) -> None:
     """Add what a viewer of some statuses is told: each feature may enter or leave the filter where it stands."""
-    for cell in lines.within if sight.resolution is None else sight.cells & lines.within.keys():
-        for line in lines.within[cell]:
+    for news in seen:
+        entered = (crossing for old, crossing in news.entering.items() if old not in sight.cells)
+        for line in chain(news.lines, *(crossing.lines for crossing in (*news.leaving.values(), *entered))):
             rows.follow(line.before, line.after, line.why, sight)
-    for cell in sight.cells & lines.leaving.keys():
-        for _, line in lines.leaving[cell]:
-            rows.follow(line.before, line.after, line.why, sight)
-    for cell in sight.cells & lines.entering.keys():
-        for left, line in lines.entering[cell]:
-            if left not in sight.cells:
-                rows.follow(line.before, line.after, line.why, sight)
 
 
 class Unknown(Enum):
@@ -301,7 +351,7 @@ class Debt:
             self._held.setdefault(feature_id, None)
 
     def pay(self, layer: LayerPicture, sight: Sight, rows: Rows, *, room: int) -> None:
-        """Move what is owed into *rows* until they hold *room* characters; what is left stays owed."""
+        """Move what is owed into *rows* until they hold *room* bytes; what is left stays owed."""
         for feature_id in list(self._held):
             if rows.size >= room:
                 return

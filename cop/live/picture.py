@@ -21,7 +21,7 @@ MAX_GONE = 20_000
 
 A viewer who has missed more than that starts anew; to be told so many would be longer than to be told the layer.
 """
-CHUNK_CHARACTERS = 100_000
+CHUNK_BYTES = 100_000
 """Of rows that are joined for all who start: a tenth of a frame."""
 
 
@@ -39,7 +39,7 @@ class Step(NamedTuple):
 class Chunk(NamedTuple):
     """Some features as rows, joined; shared by all who are told them in whole."""
 
-    text: str
+    rows: bytes
     ids: tuple[FeatureId, ...]
 
 
@@ -49,11 +49,11 @@ def _chunks(features: Iterable[Held]) -> Iterator[Chunk]:
     for held in features:
         rows.append(held)
         size += len(held.put)
-        if size >= CHUNK_CHARACTERS:
-            yield Chunk(",".join([row.put for row in rows]), tuple(row.id for row in rows))
+        if size >= CHUNK_BYTES:
+            yield Chunk(b",".join([row.put for row in rows]), tuple(row.id for row in rows))
             rows, size = [], 0
     if rows:
-        yield Chunk(",".join([row.put for row in rows]), tuple(row.id for row in rows))
+        yield Chunk(b",".join([row.put for row in rows]), tuple(row.id for row in rows))
 
 
 class LayerPicture:

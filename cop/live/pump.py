@@ -6,6 +6,7 @@ One pump a process, owned by the app. It outlives any loss of the database, and 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 from collections.abc import AsyncIterator
@@ -29,8 +30,8 @@ BATCH = 2_000
 """Features or changes folded in at a time, some 20 ms; between batches the sockets have their turn."""
 REMEMBERED = 20_000
 """How many of a layer's departures are read at the start, so that a restart resets nobody; more are not kept."""
-PACE_S = 0.05
-"""Rounds of reading are at least so far apart: several rings within a tick cost one round."""
+CATCH_UP_S = 0.1
+"""For so long a tick waits for what was committed just before it."""
 SUMMABLE = frozenset({"units", "assets"})
 """The kinds of which a viewer may be told sums; an incident or a closure is always told."""
 FALLING_SILENT = frozenset({"units", "incidents"})
@@ -53,12 +54,20 @@ class Pump:
         self._hub = hub
         self._poll_s = poll_s
         self._bell = Doorbell(url)
+        self._at_rest = asyncio.Lock()
+        """Held by who hands out the picture, and by who changes it or the policy."""
         self._read_at: float | None = None
         self._read_ms = 0
         """The same moment on the clock of the hub."""
         self._tiled_at = 0.0
         self._running = False
         self._trouble: dict[str, str] = {}
+        self._moving = False
+        """Whether the last round of reading found anything: then the next tick looks again, ring or no ring."""
+        self._wanting = False
+        """Whether there may be something to read, and the next tick is awaited for it."""
+        self._turn = asyncio.Event()
+        self._round_over = asyncio.Event()
 
     @property
     def connected(self) -> bool:
@@ -96,7 +105,10 @@ class Pump:
         due = monotonic()
         while True:
             try:
-                self._hub.tick()
+                await self._catch_up()
+                async with self._at_rest:
+                    for _ in self._hub.ticking():
+                        await asyncio.sleep(0)
                 if self._read_at is not None:
                     self._hub.miss(None if self.connected else self._read_ms)
             except Exception:
@@ -105,12 +117,23 @@ class Pump:
             due = max(due + tick_s, monotonic())
             await asyncio.sleep(due - monotonic())
 
+    async def _catch_up(self) -> None:
+        """Let what was committed until now be read, unless that takes long."""
+        if self._wanting:
+            self._wanting = False
+            self._round_over.clear()
+            self._turn.set()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(CATCH_UP_S):
+                    await self._round_over.wait()
+
     async def _read_forever(self) -> None:
+        """Read in rounds, each right before a tick, so that it brings all that was committed until then."""
         wait_s, longest_s = BACKOFF_S
         while True:
             await self._listen()
             try:
-                await self.read()
+                await self._read_round()
             except Exception as error:  # noqa: BLE001 - whatever it is, the stream must outlive it
                 self._note("database", f"cannot read the database: {_said(error)}")
                 await asyncio.sleep(wait_s * random.uniform(0.5, 1.0))  # noqa: S311
@@ -118,8 +141,17 @@ class Pump:
             else:
                 self._note("database", "")
                 wait_s = BACKOFF_S[0]
-                await asyncio.sleep(PACE_S)
-                await self._bell.wait(self._poll_s)
+                if not self._moving:
+                    await self._bell.wait(self._poll_s)
+                self._turn.clear()
+                self._wanting = True
+                await self._turn.wait()
+
+    async def _read_round(self) -> None:
+        try:
+            await self.read()
+        finally:
+            self._round_over.set()
 
     async def _listen(self) -> None:
         """Put the doorbell up again if it is down; without it, polling goes on."""
@@ -148,6 +180,7 @@ class Pump:
         The policy comes first, and of each log only what the heads named that were read together with it:
         nothing that was committed after a share was taken back reaches anybody on the strength of that share.
         """
+        self._moving = False
         heads = await self._read_heads()
         await self._follow_policy(heads)
         lost = await self._fold(heads)
@@ -178,7 +211,8 @@ class Pump:
                 valid = await still_valid(connection, asked)
             self._hub.vouch(directory.policy_revision, asked, valid)
         if directory is not self._hub.directory:
-            self._hub.judge(directory)
+            async with self._at_rest:
+                self._hub.judge(directory)
 
     async def _fold(self, heads: Heads) -> list[Layer]:
         """Bring every layer to its head; returns those that must be read whole."""
@@ -205,15 +239,18 @@ class Pump:
                 changes = await read_after(connection, layer, picture.revision, limit=limit)
             if not changes:
                 raise LogTruncated(f"The log ends before revision {revision}.")
-            picture.apply(changes)
+            self._moving = True
+            async with self._at_rest:
+                picture.apply(changes)
 
     async def _load(self, layers: list[Layer]) -> None:
         """Read *layers* whole; show them once the policy in force is known to be no older than they are."""
         loaded = {layer.id: await self._read_whole(layer) for layer in layers}
         await self._follow_policy(await self._read_heads())
-        self._hub.picture.update(loaded)
         assert self._hub.directory is not None
-        self._hub.judge(self._hub.directory)  # Greetings name the layers' epochs.
+        async with self._at_rest:
+            self._hub.picture.update(loaded)
+            self._hub.judge(self._hub.directory)  # Greetings name the layers' epochs.
 
     async def _read_whole(self, layer: Layer) -> LayerPicture:
         async with self._database.snapshot() as connection:

@@ -25,7 +25,7 @@ SILENCE_MS = 5_000
 """After so long without a frame an empty one shows that the link lives."""
 SEND_DEADLINE_MS = 20_000
 """A frame that the network has not taken by then: the viewer is cut off, and comes back with its cursor."""
-FRAME_CHARACTERS = 1_000_000
+FRAME_BYTES = 1_000_000
 """What one frame may carry, give or take one feature; the rest follows in the next."""
 MAX_NOTICES = 1_000
 """Messages besides frames that wait, nearly all of them `revoked`; a viewer who reads so little is cut off.
@@ -94,7 +94,7 @@ class Session:
         self._greeting = ""
         self._notices: dict[str, str] = {}
         self._errors = 0
-        self._frame: str | bytes | None = None
+        self._frame: wire.Frame | None = None
         self._frame_layers: set[LayerId] = set()
         self._frame_number: int | None = None
         """The number of the view that the frame which waits or is under way settles."""
@@ -122,11 +122,11 @@ class Session:
         except Invalid as fault:
             self._complain(fault)
 
-    def next_message(self) -> str | bytes | None:
+    def next_message(self) -> wire.Message | None:
         """What to send now; None: wait for `wake`. Follow up with `sent` once the socket has taken it."""
         if self.closing is not None:
             return None
-        message: str | bytes
+        message: wire.Message
         if self._notices:
             message = self._notices.pop(next(iter(self._notices)))
         elif self._frame is not None:
@@ -248,7 +248,7 @@ class Session:
         )
 
     def _compose(self, news: Mapping[LayerId, News], now: int) -> None:
-        room, parts = FRAME_CHARACTERS, {}
+        room, parts = FRAME_BYTES, {}
         for layer, follow in self._follows.items():
             part = follow.part(news.get(layer), self._sight, now, room)
             if part is not None:

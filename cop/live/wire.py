@@ -19,7 +19,7 @@ written once, when it changes; frames are joins of what was written.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -236,73 +236,92 @@ def milliseconds(moment: datetime) -> int:
 
 def put_row(
     feature_id: str, geometry: str | None, properties: str, observed_ms: int, expires_ms: int | None
-) -> str:
+) -> bytes:
     """A feature as it stands. *feature_id*, *geometry* and *properties* are JSON text already."""
     return (
         f'{{"id":{feature_id},"geometry":{geometry or "null"},"properties":{properties},'
         f'"observed_at":{observed_ms},"expires_at":{"null" if expires_ms is None else expires_ms}}}'
-    )
+    ).encode()
 
 
-def move_row(feature_id: str, coordinates: str, observed_ms: int, heading: str, speed: str) -> str:
+def move_row(feature_id: str, coordinates: str, observed_ms: int, heading: str, speed: str) -> bytes:
     """A feature of which only place and time changed; *coordinates* is `lng,lat`, all texts are JSON."""
-    return f"[{feature_id},{coordinates},{observed_ms},{heading},{speed}]"
+    return f"[{feature_id},{coordinates},{observed_ms},{heading},{speed}]".encode()
 
 
-def gone_row(feature_id: str, why: str) -> str:
+def gone_row(feature_id: str, why: str) -> bytes:
     """A feature that has left the viewer's sight; *feature_id* is JSON text already."""
-    return f'[{feature_id},"{why}"]'
+    return f'[{feature_id},"{why}"]'.encode()
+
+
+Pieces = tuple[bytes, ...]
+"""Bytes that follow each other. Viewers share them, so they are joined only where somebody wants them whole."""
 
 
 class Body(NamedTuple):
     """What one layer's part of one frame says: its members as JSON text, and its packed moves."""
 
-    text: str = ""
-    packed: bytes = b""
+    text: Pieces = ()
+    packed: Pieces = ()
+    size: int = 0
+    """Bytes of both."""
 
 
 def body(
-    puts: Iterable[str], moves: Iterable[str], gones: Iterable[str], packed: bytes = b"", cells: str = ""
+    puts: Sequence[bytes] = (),
+    moves: Sequence[bytes] = (),
+    gones: Sequence[bytes] = (),
+    packed: Sequence[bytes] = (),
+    cells: Sequence[bytes] = (),
 ) -> Body:
-    """The lists of one layer of one frame, the empty ones left out; *cells* are rows joined already."""
-    put, move, gone = ",".join(puts), ",".join(moves), ",".join(gones)
-    members = []
-    if put:
-        members.append(f'"put":[{put}]')
-    if move:
-        members.append(f'"move":[{move}]')
-    if gone:
-        members.append(f'"gone":[{gone}]')
-    if cells:
-        members.append(f'"cells":[{cells}]')
+    """The lists of one layer of one frame, the empty ones left out. Each item is a row, or some that are joined."""
+    text: list[bytes] = []
+    for name, rows in (("put", puts), ("move", moves), ("gone", gones), ("cells", cells)):
+        if rows:
+            text.append(f'{"," if text else ""}"{name}":['.encode())
+            for row in rows:
+                text += (row, b",")
+            text[-1] = b"]"
+    packed_bytes = sum(map(len, packed))
     if packed:
-        members.append(f'"packed":{len(packed) // RECORD_BYTES}')
-    return Body(",".join(members), packed)
+        text.append(f'{"," if text else ""}"packed":{packed_bytes // RECORD_BYTES}'.encode())
+    return Body(tuple(text), tuple(packed), sum(map(len, text)) + packed_bytes)
 
 
-class Part(NamedTuple):
-    """One layer of one frame."""
-
-    text: str
-    packed: bytes = b""
-
-    @property
-    def size(self) -> int:
-        """Characters and bytes."""
-        return len(self.text) + len(self.packed)
-
-
-def layer_part(name: str, epoch: str, from_: int, to: int, body: Body, *, reset: bool = False) -> Part:
+def layer_part(name: str, epoch: str, from_: int, to: int, body: Body, *, reset: bool = False) -> Body:
     """One layer of one frame; *name* is JSON text already."""
-    opening = f'{name}:{{"epoch":"{epoch}","from":{from_},"to":{to}'
     flag = ',"reset":true' if reset else ""
-    text = f"{opening}{flag},{body.text}}}" if body.text else f"{opening}{flag}}}"
-    return Part(text, body.packed)
+    comma = "," if body.text else ""
+    opening = f'{name}:{{"epoch":"{epoch}","from":{from_},"to":{to}{flag}{comma}'.encode()
+    return Body((opening, *body.text, b"}"), body.packed, len(opening) + body.size + 1)
+
+
+class Frame(NamedTuple):
+    """A message that tells what changed, in pieces."""
+
+    pieces: Pieces
+    size: int
+    packed: bool
+    """Whether it is a binary message, with moves as records."""
+
+    def whole(self) -> str | bytes:
+        """The message in one."""
+        message = b"".join(self.pieces)
+        return message if self.packed else message.decode()
+
+
+Message = str | Frame
+"""What is sent to a viewer."""
+
+
+def whole(message: Message) -> str | bytes:
+    """A message in one."""
+    return message if isinstance(message, str) else message.whole()
 
 
 def frame(
-    now_ms: int, parts: Sequence[Part], *, number: int | None = None, anchor: int | None = None
-) -> str | bytes:
+    now_ms: int, parts: Sequence[Body], *, number: int | None = None, anchor: int | None = None
+) -> Frame:
     """All that changed since the last frame; binary where moves are packed.
 
     *number* says: with this frame the viewer holds all of the view that it sent under that number. *anchor* is the
@@ -311,13 +330,21 @@ def frame(
     view = "" if number is None else f'"view":{number},'
     if anchor is not None:
         view += f'"anchor":{anchor},'
-    layers = ",".join([part.text for part in parts])
-    text = f'{{"type":"frame","time":{now_ms},{view}"layers":{{{layers}}}}}'
-    packed = [part.packed for part in parts if part.packed]
+    text = [f'{{"type":"frame","time":{now_ms},{view}"layers":{{'.encode()]
+    packed: list[bytes] = []
+    for part in parts:
+        text += part.text
+        text.append(b",")
+        packed += part.packed
+    if parts:
+        text.pop()
+    text.append(b"}}")
     if not packed:
-        return text
-    head = text.encode()
-    return b"".join((len(head).to_bytes(4, "little"), head, bytes(-len(head) % 4), *packed))
+        return Frame(tuple(text), sum(map(len, text)), packed=False)
+    head = sum(map(len, text))
+    padding = bytes(-head % 4)
+    size = 4 + head + len(padding) + sum(map(len, packed))
+    return Frame((head.to_bytes(4, "little"), *text, padding, *packed), size, packed=True)
 
 
 def hello(body: str, now_ms: int, tick_ms: int) -> str:

@@ -179,8 +179,9 @@ async def test_what_a_real_session_says_has_its_shape(server, town):
 def heard(viewing: Viewing) -> list[dict[str, Any]]:
     """What waits in a session, each checked."""
     messages = []
-    while (text := viewing.session.next_message()) is not None:
+    while (message := viewing.session.next_message()) is not None:
         viewing.session.sent()
+        text = wire.whole(message)
         check(text)
         messages.append(orjson.loads(text) if isinstance(text, str) else {})
     return messages
@@ -235,5 +236,6 @@ def test_moves_that_are_packed_have_their_shape():
         world.tick(world.hubs[0])
         while (message := viewing.session.next_message()) is not None:
             viewing.session.sent()
-            said.append((check(message), type(message)))
+            text = wire.whole(message)
+            said.append((check(text), type(text)))
     assert ("frame", bytes) in said

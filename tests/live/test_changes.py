@@ -198,8 +198,8 @@ async def test_a_cursor_of_another_epoch_or_of_the_future_is_answered_by_a_reset
 
 
 async def test_an_answer_of_many_frames_is_complete(police, town, monkeypatch):
-    monkeypatch.setattr(live_session, "FRAME_CHARACTERS", 2_000)
-    monkeypatch.setattr("cop.live.picture.CHUNK_CHARACTERS", 500)
+    monkeypatch.setattr(live_session, "FRAME_BYTES", 2_000)
+    monkeypatch.setattr("cop.live.picture.CHUNK_BYTES", 500)
     ids = {f"e{number}" for number in range(100)}
     await town.put(town.units, *(feature(id_) for id_ in sorted(ids)))
     await caught_up(police, UNITS, ids)
@@ -217,8 +217,8 @@ async def test_a_layer_that_is_taken_back_amid_many_frames_leaves_no_whole_answe
     headers = {"Authorization": f"Bearer {town.police_key}"}
     async with httpx.AsyncClient(base_url=server.url, headers=headers, timeout=30) as client:
         await caught_up(client, UNITS, {f"e{number}" for number in range(500)})
-        monkeypatch.setattr(live_session, "FRAME_CHARACTERS", 2_000)
-        monkeypatch.setattr("cop.live.picture.CHUNK_CHARACTERS", 500)
+        monkeypatch.setattr(live_session, "FRAME_BYTES", 2_000)
+        monkeypatch.setattr("cop.live.picture.CHUNK_BYTES", 500)
         async with client.stream("GET", UNITS) as answer:
             pieces = answer.aiter_bytes()
             await anext(pieces)

@@ -413,8 +413,8 @@ def test_a_viewer_who_never_reads_is_cut_off(world):
 
 
 def test_a_large_layer_comes_in_several_frames_and_the_cursor_waits_for_the_last(world, monkeypatch):
-    monkeypatch.setattr(session_module, "FRAME_CHARACTERS", 500)
-    monkeypatch.setattr(picture_module, "CHUNK_CHARACTERS", 100)
+    monkeypatch.setattr(session_module, "FRAME_BYTES", 500)
+    monkeypatch.setattr(picture_module, "CHUNK_BYTES", 100)
     for number in range(50):
         world.logs[UNITS].put(f"u{number}", IN_CHICAGO)
     viewing = Viewing(world, world.hubs[0])

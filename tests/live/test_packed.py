@@ -85,7 +85,7 @@ def test_a_frame_that_leaves_something_owed_packs_nothing(world, monkeypatch):
     for number in range(40):
         world.logs[UNITS].put(f"u{number}", IN_CHICAGO)
     viewing = watching(world)
-    monkeypatch.setattr(session_module, "FRAME_CHARACTERS", 300)
+    monkeypatch.setattr(session_module, "FRAME_BYTES", 300)
     for number in range(40):
         world.logs[UNITS].put(f"u{number}", point(-87.61, 41.9), seconds=1)
     world.tick(world.hubs[0])

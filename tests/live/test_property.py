@@ -109,8 +109,8 @@ class Streams(RuleBasedStateMachine):
 
     @initialize(room=st.sampled_from([150, 1_000_000]))
     def begin(self, room: int) -> None:
-        session_module.FRAME_CHARACTERS = room
-        picture_module.CHUNK_CHARACTERS = room // 10
+        session_module.FRAME_BYTES = room
+        picture_module.CHUNK_BYTES = room // 10
         self.world = World(processes=2)
         self.seconds = 0
         hubs = self.world.hubs * 2
@@ -137,7 +137,7 @@ class Streams(RuleBasedStateMachine):
             self.settle()
             self.keep_scripts()
         finally:
-            session_module.FRAME_CHARACTERS, picture_module.CHUNK_CHARACTERS = 1_000_000, 100_000
+            session_module.FRAME_BYTES, picture_module.CHUNK_BYTES = 1_000_000, 100_000
 
     def keep_scripts(self) -> None:
         """For the page, in a subclass."""

@@ -8,6 +8,7 @@ import json
 import pytest
 from sqlalchemy import text as sql
 
+from cop.live import wire
 from cop.live.hub import Hub
 from cop.live.pump import Pump
 from cop.live.session import Pass
@@ -48,7 +49,7 @@ class Process:
         self.hub.tick()
         while (message := self.session.next_message()) is not None:
             self.session.sent()
-            self.model.apply(message)
+            self.model.apply(wire.whole(message))
         return self.model
 
 

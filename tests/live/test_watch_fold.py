@@ -252,9 +252,9 @@ class Watcher:
 
     def read(self, at_most: int = 1_000_000) -> int:
         read = 0
-        while read < at_most and (text := self.session.next_message()) is not None:
+        while read < at_most and (message := self.session.next_message()) is not None:
             self.session.sent()
-            self.mirror.fold(self.fold.apply(orjson.loads(text)))
+            self.mirror.fold(self.fold.apply(orjson.loads(wire.whole(message))))
             assert self.fold.broken is None
             read += 1
         return read
@@ -265,7 +265,7 @@ class Watching(RuleBasedStateMachine):
 
     @initialize(room=st.sampled_from([150, 1_000_000]))
     def begin(self, room: int) -> None:
-        session_module.FRAME_CHARACTERS = room
+        session_module.FRAME_BYTES = room
         self.world = World(processes=2)
         self.seconds = 0
         hubs = [*self.world.hubs, self.world.hubs[0]]
@@ -273,7 +273,7 @@ class Watching(RuleBasedStateMachine):
         self.watchers = [Watcher(*each) for each in whose]
 
     def teardown(self) -> None:
-        session_module.FRAME_CHARACTERS = 1_000_000
+        session_module.FRAME_BYTES = 1_000_000
 
     @rule(layer=LIVE, id_=IDS, lng=st.floats(-8, 8), sign=st.sampled_from(["E1", "É1"]))
     def put(self, layer, id_, lng, sign) -> None:

@@ -12,6 +12,7 @@ from uuid import uuid4
 from cop.live.hub import Hub
 from cop.live.picture import LayerPicture
 from cop.live.session import Pass, Session
+from cop.live.wire import whole
 from layers.directory import Directory
 from layers.log import Departure, Head
 from layers.model import (
@@ -210,9 +211,10 @@ class Viewing:
         """Take what waits, as a socket would."""
         while at_most and (message := self.session.next_message()) is not None:
             self.session.sent()
-            self.model.apply(message)
-            packed = isinstance(message, bytes)
-            self.script.append({"bytes": b64encode(message).decode()} if packed else {"text": message})
+            told = whole(message)
+            self.model.apply(told)
+            packed = isinstance(told, bytes)
+            self.script.append({"bytes": b64encode(told).decode()} if packed else {"text": told})
             at_most -= 1
 
     def ticked(self) -> ClientModel:

@@ -10,6 +10,7 @@ import type { Position } from "../wire.ts";
 import type { VariantAnswer, WhatIf } from "./answers.ts";
 import { inWords, Newest } from "./asking.ts";
 import { type Change, newName, placedAt, withChange, without } from "./changes.ts";
+import { featureById } from "../state.ts";
 import { readRef } from "./link.ts";
 import type { Plan, VariantName } from "./plan.ts";
 
@@ -27,6 +28,8 @@ export class Variants {
   readonly #plan = computed(() => this.page.settings.value.plan);
   #newest = new Newest();
   #handles: Handles | null = null;
+  /** The handles to be shown, once they can be. */
+  #wanted: Handle[] = [];
 
   constructor(
     private readonly page: Page,
@@ -122,9 +125,13 @@ export class Variants {
         found.push({ key: keyOf(change), at: change.to, label: this.page.nameOf(change), kind: "moved" });
       }
     });
-    const at = selected && this.mayChange(selected) && this.page.map.placeOf(selected);
-    if (at && !found.some(({ key }) => key === keyOf(selected))) {
-      found.push({ key: keyOf(selected), at, label: this.page.nameOf(selected), kind: "here" });
+    if (selected && this.mayChange(selected) && !found.some(({ key }) => key === keyOf(selected))) {
+      // heard of at each state: what is selected by a link may come after the answer, and what moves has its handle
+      const geometry = featureById(this.page.state.value, selected.layer, selected.id)?.geometry;
+      if (geometry?.type === "Point") {
+        const label = this.page.nameOf(selected);
+        found.push({ key: keyOf(selected), at: geometry.coordinates, label, kind: "here" });
+      }
     }
     return found;
   }
@@ -136,12 +143,13 @@ export class Variants {
   }
 
   async #showHandles(handles: Handle[]): Promise<void> {
+    this.#wanted = handles;
     if (!this.#handles) {
       if (handles.length === 0) return;
       const { Handles } = await import("../map/handles.ts");
       this.#handles ??= new Handles(this.page.map.map, (key, to, done) => this.#moved(key, to, done));
     }
-    this.#handles.show(handles);
+    this.#handles.show(this.#wanted);
   }
 
   #moved(key: string, to: [number, number], done: boolean): void {
