@@ -27,7 +27,7 @@ log = logging.getLogger("cop.live")
 MAX_SESSIONS = 4_000
 """Sockets of one process; the next one is told to come back (503). The public gets half of them at the most."""
 
-TURN_S = 0.01
+TURN_MS = 10
 """For so long frames are made at a time; then whatever else waits in this process has its turn."""
 
 
@@ -122,7 +122,10 @@ class Hub:
         self.directory = directory
         self._visible, self._greetings = {}, {}
         for session in list(self.sessions):
-            self._guarded(session, lambda session: session.judge(directory, self.greeting(session.viewer)))
+            try:
+                session.judge(directory, self.greeting(session.viewer))
+            except Exception as error:  # noqa: BLE001 - whatever it is, the others are not to suffer
+                self._give_up(session, error)
 
     def tick(self) -> None:
         """Hand out what changed since the last tick. One session's trouble never reaches another."""
@@ -130,7 +133,7 @@ class Hub:
             pass
 
     def ticking(self) -> Iterator[None]:
-        """`tick` in turns of some `TURN_S`, so that a thousand viewers do not hold up whoever reports meanwhile.
+        """`tick` in turns of some `TURN_MS`, so that a thousand viewers do not hold up whoever reports meanwhile.
 
         Until it has ended nobody may touch the picture or the policy; sessions may come, ask and go.
         """
@@ -146,18 +149,24 @@ class Hub:
         }
         first = [session for session in self._put_off if session in self.sessions]
         self._put_off = []
-        turn_until = time.perf_counter() + TURN_S
+        turn_until = now + TURN_MS
+        hurry_from = now + self.tick_ms // 2
         for session in [*first, *self.sessions.difference(first)]:
-            if time.perf_counter() > turn_until:
+            time_ms = self.clock()
+            if time_ms >= turn_until:
                 yield
-                turn_until = time.perf_counter() + TURN_S
+                time_ms = self.clock()
+                turn_until = time_ms + TURN_MS
             if session not in self.sessions:
                 continue  # It has left meanwhile.
             # When a thousand come at once, those who keep up are not to wait until all the others are served.
-            hurried = self.clock() - now > self.tick_ms // 2
+            hurried = time_ms > hurry_from
             if hurried:
                 self._put_off.append(session)
-            self._guarded(session, lambda session: session.tick(news, now, hurried=hurried))  # noqa: B023
+            try:
+                session.tick(news, now, hurried=hurried)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the others are not to suffer
+                self._give_up(session, error)
         for picture in self.picture.values():
             picture.end_tick()
 
@@ -209,12 +218,9 @@ class Hub:
             self._greetings[viewer] = wire.text_of(hello_body(self.directory, viewer, self.picture))
         return self._greetings.get(viewer, "")
 
-    def _guarded(self, session: Session, act: Callable[[Session], None]) -> None:
-        try:
-            act(session)
-        except Exception:
-            log.exception("A live session failed; it is closed and may come back.")
-            session.close(*OUR_FAULT)
+    def _give_up(self, session: Session, error: Exception) -> None:
+        log.error("A live session failed; it is closed and may come back.", exc_info=error)
+        session.close(*OUR_FAULT)
 
 
 def hello_body(directory: Directory, viewer: Viewer, picture: Picture) -> JsonObject:

@@ -7,7 +7,7 @@ holds, what is in its view, and some that came and went, however long it does no
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from enum import Enum
 from itertools import chain
 from typing import NamedTuple
@@ -39,16 +39,14 @@ class Joined(NamedTuple):
 
 
 Shared = tuple[bytes, Joined | None]
-"""Records, and all of it if there is anything else: nearly all that happens is moves."""
+"""Records, and all of it if there is anything else."""
 
 
 class Rows:
     """The rows of one layer of one frame, as they are gathered."""
 
-    __slots__ = ("cells", "gones", "layer", "moved", "moves", "now", "packed", "puts", "size")
+    __slots__ = ("gones", "layer", "moved", "moves", "now", "packed", "puts", "size")
 
-    cells: list[Shared]
-    """The rows of whole cells, which all who see those share."""
     moved: list[Held]
     """Features of which only a move is to be told, in words or as a record."""
     size: int
@@ -57,7 +55,6 @@ class Rows:
     def __init__(self, layer: LayerPicture, now: int) -> None:
         self.layer = layer
         self.now = now
-        self.cells = []
         self.puts: list[bytes] = []
         self.moved = []
         self.gones: list[bytes] = []
@@ -102,11 +99,22 @@ class Rows:
 
     def body(self, *, packing: bool) -> wire.Body:
         """The rows as part of a frame, moves as records where that is asked for and they can be said so."""
-        cells = [*self.cells, self.joined(packing=packing).shared]
-        packed = [records for records, _ in cells if records]
-        words = [rows for _, rows in cells if rows is not None]
-        puts, moves, gones = ([rows[kind] for rows in words if rows[kind]] for kind in range(3))
-        return wire.body(puts, moves, gones, packed)
+        return body_of([self.joined(packing=packing).shared])
+
+
+def body_of(told: Iterable[Shared]) -> wire.Body:
+    """All that is *told* as part of a frame."""
+    packed: list[bytes] = []
+    words: list[Joined] = []
+    for records, rows in told:
+        if records:
+            packed.append(records)
+        if rows is not None:
+            words.append(rows)
+    if not words:
+        return wire.body(packed=packed)
+    puts, moves, gones = ([rows[kind] for rows in words if rows[kind]] for kind in range(3))
+    return wire.body(puts, moves, gones, packed)
 
 
 def why_unseen(after: Held | None, sight: Sight) -> str:
@@ -178,17 +186,27 @@ class News:
         """The rows for a viewer who was up to date and sees *sight*; empty when nothing concerns it."""
         body = self._bodies.get((sight, packing))
         if body is None:
-            rows = Rows(self._layer, self._now)
-            cells = self._sorted_by(sight.resolution)
-            seen = [news for cell in sight.cells or WORLD if (news := cells.get(cell)) is not None]
-            if sight.statuses is None:
-                self._add(rows, seen, sight.cells, packing)
-            else:
-                _add_filtered(rows, seen, sight)
-            for line in self._loose if sight.resolution is not None else ():
-                rows.follow(line.before, line.after, line.why, sight)
-            body = self._bodies[sight, packing] = rows.body(packing=packing)
+            body = self._bodies[sight, packing] = body_of(self._told(sight, packing))
         return body
+
+    def _told(self, sight: Sight, packing: bool) -> list[Shared]:
+        cells = self._sorted_by(sight.resolution)
+        seen = [news for cell in sight.cells or WORLD if (news := cells.get(cell)) is not None]
+        if sight.statuses is None:
+            told = [news.within[packing] or self._within(news, packing) for news in seen]
+            for news in seen:
+                if news.leaving or news.entering:
+                    told += self._crossing(news, sight.cells, packing)
+            if not self._loose or sight.resolution is None:
+                return told
+            rows = Rows(self._layer, self._now)
+        else:
+            told, rows = [], Rows(self._layer, self._now)
+            _add_filtered(rows, seen, sight)
+        for line in self._loose if sight.resolution is not None else ():
+            rows.follow(line.before, line.after, line.why, sight)
+        told.append(rows.joined(packing=packing).shared)
+        return told
 
     def _sorted_by(self, resolution: int | None) -> dict[Cell, CellNews]:
         if resolution not in self._cells:
@@ -219,26 +237,24 @@ class News:
             assert cell is not None, "a step begins or ends somewhere"
             cells[cell].lines.append(line)
 
-    def _add(self, rows: Rows, seen: list[CellNews], sight: frozenset[Cell], packing: bool) -> None:
-        """Add what happened within each cell that is seen, and between two of which one or both are."""
-        told = rows.cells
-        # For each viewer and each of its cells, so it is written out.
-        for news in seen:
-            within = news.within[packing]
-            if within is None:
-                within = news.within[packing] = self._join(news.lines, packing)
-            told.append(within)
-            for new, crossing in news.leaving.items():
-                if new not in sight:
-                    told.append(crossing.left or self._left(crossing))
-                    continue
-                both = crossing.both[packing]
-                if both is None:
-                    both = crossing.both[packing] = self._join(crossing.lines, packing)
-                told.append(both)
-            for old, crossing in news.entering.items():
-                if old not in sight:
-                    told.append(crossing.entered or self._entered(crossing))
+    def _crossing(self, news: CellNews, sight: frozenset[Cell], packing: bool) -> Iterator[Shared]:
+        """What left a cell that is seen, and what entered it from one that is not."""
+        for new, crossing in news.leaving.items():
+            if new in sight:
+                yield crossing.both[packing] or self._both(crossing, packing)
+            else:
+                yield crossing.left or self._left(crossing)
+        for old, crossing in news.entering.items():
+            if old not in sight:
+                yield crossing.entered or self._entered(crossing)
+
+    def _within(self, news: CellNews, packing: bool) -> Shared:
+        within = news.within[packing] = self._join(news.lines, packing)
+        return within
+
+    def _both(self, crossing: Crossing, packing: bool) -> Shared:
+        both = crossing.both[packing] = self._join(crossing.lines, packing)
+        return both
 
     def _join(self, lines: list[Line], packing: bool) -> Shared:
         """The lines, for a viewer who sees both their ends."""

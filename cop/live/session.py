@@ -213,7 +213,8 @@ class Session:
         *hurried* puts off what costs more than the news: whole layers, and what is owed from before.
         """
         self._end_in_time(now)
-        self._judge_claims()
+        if self._claimed:
+            self._judge_claims()
         if self.closing is not None:
             return
         ready = self._frame is None and self._sending_since is None and not (hurried and self._is_behind())
@@ -340,7 +341,7 @@ class Session:
 
     def _judge_claims(self) -> None:
         """A client holds what it could see when it last was here; what it may not see now is taken back."""
-        if not self._claimed or self.hub.directory is None:
+        if self.hub.directory is None:
             return
         claimed, self._claimed = self._claimed, set()
         seen = {layer.name: layer.id for layer in self.hub.visible_to(self.viewer)}

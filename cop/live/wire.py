@@ -254,7 +254,7 @@ def gone_row(feature_id: str, why: str) -> bytes:
     return f'[{feature_id},"{why}"]'.encode()
 
 
-Pieces = tuple[bytes, ...]
+Pieces = Sequence[bytes]
 """Bytes that follow each other. Viewers share them, so they are joined only where somebody wants them whole."""
 
 
@@ -276,16 +276,17 @@ def body(
 ) -> Body:
     """The lists of one layer of one frame, the empty ones left out. Each item is a row, or some that are joined."""
     text: list[bytes] = []
-    for name, rows in (("put", puts), ("move", moves), ("gone", gones), ("cells", cells)):
-        if rows:
-            text.append(f'{"," if text else ""}"{name}":['.encode())
-            for row in rows:
-                text += (row, b",")
-            text[-1] = b"]"
+    if puts or moves or gones or cells:
+        for name, rows in (("put", puts), ("move", moves), ("gone", gones), ("cells", cells)):
+            if rows:
+                text.append(f'{"," if text else ""}"{name}":['.encode())
+                for row in rows:
+                    text += (row, b",")
+                text[-1] = b"]"
     packed_bytes = sum(map(len, packed))
     if packed:
         text.append(f'{"," if text else ""}"packed":{packed_bytes // RECORD_BYTES}'.encode())
-    return Body(tuple(text), tuple(packed), sum(map(len, text)) + packed_bytes)
+    return Body(text, packed, sum(map(len, text)) + packed_bytes)
 
 
 def layer_part(name: str, epoch: str, from_: int, to: int, body: Body, *, reset: bool = False) -> Body:
@@ -293,7 +294,7 @@ def layer_part(name: str, epoch: str, from_: int, to: int, body: Body, *, reset:
     flag = ',"reset":true' if reset else ""
     comma = "," if body.text else ""
     opening = f'{name}:{{"epoch":"{epoch}","from":{from_},"to":{to}{flag}{comma}'.encode()
-    return Body((opening, *body.text, b"}"), body.packed, len(opening) + body.size + 1)
+    return Body([opening, *body.text, b"}"], body.packed, len(opening) + body.size + 1)
 
 
 class Frame(NamedTuple):
@@ -340,11 +341,11 @@ def frame(
         text.pop()
     text.append(b"}}")
     if not packed:
-        return Frame(tuple(text), sum(map(len, text)), packed=False)
+        return Frame(text, sum(map(len, text)), packed=False)
     head = sum(map(len, text))
     padding = bytes(-head % 4)
     size = 4 + head + len(padding) + sum(map(len, packed))
-    return Frame((head.to_bytes(4, "little"), *text, padding, *packed), size, packed=True)
+    return Frame([head.to_bytes(4, "little"), *text, padding, *packed], size, packed=True)
 
 
 def hello(body: str, now_ms: int, tick_ms: int) -> str:

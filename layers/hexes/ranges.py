@@ -7,6 +7,7 @@ overlapping. Knows nothing of H3.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,8 @@ Ranges = NDArray[np.int64]
 EMPTY: Ranges = np.empty((0, 2), dtype=np.int64)
 EMPTY.flags.writeable = False
 
+WORTH_A_THREAD = 50_000
+"""Ranges of which starts and ends are sorted side by side: a thread costs some 0.1 ms, the sort 8 ns a range."""
 _FAR = np.int64(2**62)
 
 
@@ -42,8 +45,16 @@ def starts_and_ends(lists: Sequence[Ranges]) -> tuple[NDArray[np.int64], NDArray
     if not lists:
         return EMPTY[:, 0], EMPTY[:, 1]
     every = np.concatenate(lists)
+    if len(every) < WORTH_A_THREAD:
+        return _merged(every[:, 0]), _merged(every[:, 1])
+    with ThreadPoolExecutor(max_workers=1) as beside:  # numpy sorts without holding the interpreter.
+        ends = beside.submit(_merged, every[:, 1])
+        return _merged(every[:, 0]), ends.result()
+
+
+def _merged(column: NDArray[np.int64]) -> NDArray[np.int64]:
     # Each list is sorted already, and the stable sort merges such runs: in a fifth of the time for a thousand lists.
-    return np.sort(every[:, 0], kind="stable"), np.sort(every[:, 1], kind="stable")
+    return np.sort(column, kind="stable")
 
 
 def union(left: Ranges, right: Ranges) -> Ranges:

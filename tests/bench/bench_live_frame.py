@@ -1,7 +1,8 @@
 """What a frame costs the service, beside a bare send of as many bytes to as many sockets as often.
 
-What is read, encoded and judged once for all viewers is not fan-out: it is measured with one viewer of
-everything, and taken off. Both forms of the protocol are measured, each beside a bare send of its own kind.
+What is read, encoded and judged once for all viewers is not fan-out: a few viewers with views of every size cost
+that too, and are taken off; what is left is what the frames of each further viewer cost. Both forms of the protocol
+are measured, each beside a bare send of its own kind.
 """
 
 from __future__ import annotations
@@ -21,32 +22,38 @@ from tests.bench import Bench, Figure
 from tests.bench.live_scene import Scene, scene
 from tests.bench.service import free_port
 
-VIEWERS = 100
-UNITS = 1_000
+FEW, VIEWERS = 8, 400
+UNITS = {"": 1_000, "_large": 10_000}
+"""Small frames, of which most is what surrounds them, and large ones."""
 
 
 async def bench_live_frame_json(bench: Bench) -> AsyncIterator[Figure]:
     """Text frames."""
-    async with scene(bench) as served:
-        async for figure in _beside_bare(bench, served, "json"):
-            yield figure
+    async for figure in _beside_bare(bench, "json"):
+        yield figure
 
 
 async def bench_live_frame_bin(bench: Bench) -> AsyncIterator[Figure]:
     """Frames with packed moves."""
-    async with scene(bench) as served:
-        async for figure in _beside_bare(bench, served, "bin"):
-            yield figure
+    async for figure in _beside_bare(bench, "bin"):
+        yield figure
 
 
-async def _beside_bare(bench: Bench, served: Scene, form: Form) -> AsyncIterator[Figure]:
-    plan = served.plan(viewers=VIEWERS, units=UNITS, form=form, seconds=10.0)
-    alone = await served.outcome(bench, replace(plan, viewers=1, look="world"))
+async def _beside_bare(bench: Bench, form: Form) -> AsyncIterator[Figure]:
+    for kind, units in UNITS.items():
+        async with scene(bench) as served:
+            async for figure in _figures(bench, served, form, f"live_frame_{form}{kind}", units):
+                yield figure
+
+
+async def _figures(bench: Bench, served: Scene, form: Form, name: str, units: int) -> AsyncIterator[Figure]:
+    plan = served.plan(viewers=VIEWERS, units=units, form=form, seconds=10.0)
+    few = await served.outcome(bench, replace(plan, viewers=FEW))
     many = await served.outcome(bench, plan)
     size, rate = _mean_size(many), many.counted.frames / many.seconds / VIEWERS
-    frame_us = (many.cores * many.seconds - alone.cores * many.seconds) / many.counted.frames * 1e6
+    frames = many.counted.frames / many.seconds - few.counted.frames / few.seconds
+    frame_us = (many.cores - few.cores) / frames * 1e6
     bare_us = await _bare_us(plan, size, 1 / rate)
-    name = f"live_frame_{form}"
     yield Figure(f"{name}_bytes", size, "B", "lower")
     yield Figure(f"{name}_frames_a_viewer", rate, "1/s", "higher")
     yield Figure(f"{name}_cpu", frame_us, "µs", "lower")
