@@ -21,7 +21,7 @@ from tests.bench.service import Service, served
 LAYER = "cfd.units"
 FORM: Form = "json" if os.environ.get("COP_BENCH_FORM") == "json" else "bin"
 """COP_BENCH_FORM=json measures text frames where a measurement does not measure both."""
-KEEP_BYTES = 4 << 30
+KEEP_BYTES = min(12 << 30, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2)
 """More than any of these loads sends, so every viewer is checked; a machine with less memory checks fewer."""
 
 
