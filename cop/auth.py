@@ -15,8 +15,8 @@ from layers.credentials import Standing, identify
 from layers.database import Database
 from layers.directory import Directories, Directory
 from layers.errors import Forbidden, Invalid, NotFound, Unauthenticated
-from layers.model import AgencyId, Layer, Scope, Viewer
-from layers.sharing import may_administer
+from layers.model import AgencyId, Grade, Layer, Scope, Viewer
+from layers.sharing import grade, may_administer
 
 COOKIE = "cop_session"
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -43,6 +43,14 @@ class Access:
             if self.viewer.agency is None:  # the same for a hidden layer and for none
                 error.detail += " You sent no key."
             raise
+
+    def counted(self, name: str) -> Layer:
+        """The layer of that name that analyses may count for the viewer, seen or not; `NotFound` like `layer`."""
+        return self.directory.counted_for(self.viewer, name)
+
+    def grade(self, layer: Layer) -> Grade:
+        """How much of *layer* the viewer gets."""
+        return grade(self.viewer, layer)
 
     def require(self, scope: Scope) -> None:
         """Raise unless the viewer holds *scope*: `Unauthenticated` for the public, else `Forbidden`."""

@@ -28,7 +28,7 @@ from layers import credentials, directory
 from layers.database import migrate
 from layers.errors import LayersError, NotFound
 from layers.kinds import KINDS
-from layers.model import Scope, Status, Stream
+from layers.model import Grade, Scope, Status, Stream
 
 app = typer.Typer(
     help="A live map on which agencies see each other.", no_args_is_help=True, pretty_exceptions_enable=False
@@ -173,6 +173,8 @@ def layer_list() -> None:
     for layer in sorted(known.layers.values(), key=lambda layer: layer.name):
         audience = sorted(known.agencies[id].slug for id in layer.sharing.agencies)
         audience += ["all"] * layer.sharing.everyone + ["public"] * layer.sharing.public
+        audience += sorted(f"{known.agencies[id].slug} (generalized)" for id in layer.sharing.generalized)
+        audience += ["all (generalized)"] * layer.sharing.generalized_for_everyone
         shared = f"shared with {', '.join(audience)}" if audience else "not shared"
         typer.echo(f"{layer.name}  {layer.kind}  {layer.status}  {shared}")
 
@@ -222,12 +224,16 @@ def layer_add(
 def layer_share(
     layer: LayerArgument,
     audience: Annotated[list[str], typer.Option("--with", help="An agency's slug, “all” or “public”.")],
+    generalized: Annotated[
+        bool, typer.Option(help="Only for planners' analyses: by cells of a kilometre, without names.")
+    ] = False,
 ) -> None:
     """Share a layer."""
 
     async def share(connection: AsyncConnection) -> None:
         for each in audience:
-            await directory.share(connection, layer, each)
+            grade = Grade.GENERALIZED if generalized else Grade.FULL
+            await directory.share(connection, layer, each, grade)
 
     _administer(share)
     typer.echo(f"{layer} is shared with {', '.join(audience)}.")

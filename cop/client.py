@@ -261,9 +261,10 @@ class Client(Planning):
         body = {"id": name, "kind": kind, "status": status, "title": title, **rules}
         return self._json("POST", "/collections", json=body)
 
-    def share(self, layer: str, with_: str) -> None:
-        """Share *layer* with an agency, with `all` agencies, or with the `public`."""
-        self._request("PUT", f"/collections/{_part(layer)}/shares/{_part(with_)}")
+    def share(self, layer: str, with_: str, *, generalized: bool = False) -> None:
+        """Share *layer* with an agency, with `all` agencies, or with the `public`; *generalized*: for analyses only."""
+        grade = "?grade=generalized" if generalized else ""
+        self._request("PUT", f"/collections/{_part(layer)}/shares/{_part(with_)}{grade}")
 
     def unshare(self, layer: str, with_: str) -> None:
         """Take a share back; those who lose sight of the layer are told at once."""

@@ -41,6 +41,8 @@ SLUG = re.compile(r"[a-z][a-z0-9-]{0,31}")
 COLOR = re.compile(r"#[0-9a-f]{6}")
 EVERYONE = "all"
 PUBLIC_AUDIENCE = "public"
+GRADES = {Grade.FULL: "full", Grade.GENERALIZED: "generalized"}
+"""What a share can give, as it is stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +59,27 @@ class Directory:
         return next((layer for layer in self.layers.values() if layer.name == name), None)
 
     def layer_for(self, viewer: Viewer, name: str) -> Layer:
-        """The layer of that name if the viewer gets anything of it; `NotFound` if not or if there is none."""
-        layer = self.layer_named(name)
-        if layer is None or grade(viewer, layer) is Grade.NONE:
-            raise NotFound("layer", name)
-        return layer
+        """The layer of that name if the viewer sees it; `NotFound` if not or if there is none."""
+        return self._graded(viewer, name, Grade.FULL)
 
     def visible(self, viewer: Viewer) -> list[Layer]:
-        """The layers that the viewer gets anything of, by name."""
+        """The layers that the viewer sees, by name."""
         return sorted(visible(viewer, self.layers.values()), key=lambda layer: layer.name)
+
+    def counted_for(self, viewer: Viewer, name: str) -> Layer:
+        """The layer of that name if the viewer may have it counted in analyses, seen or not; else `NotFound`."""
+        return self._graded(viewer, name, Grade.GENERALIZED)
+
+    def counted(self, viewer: Viewer) -> list[Layer]:
+        """The layers that the viewer may have counted in analyses, seen or not, by name."""
+        found = (layer for layer in self.layers.values() if grade(viewer, layer) >= Grade.GENERALIZED)
+        return sorted(found, key=lambda layer: layer.name)
+
+    def _graded(self, viewer: Viewer, name: str, least: Grade) -> Layer:
+        layer = self.layer_named(name)
+        if layer is None or grade(viewer, layer) < least:
+            raise NotFound("layer", name)
+        return layer
 
     def agency_named(self, slug: str) -> Agency:
         """The agency of that slug; `NotFound` if there is none."""
@@ -144,11 +158,19 @@ async def read_directory(connection: AsyncConnection) -> Directory:
 
 def _sharing_of(layer_id: int, shares: Iterable[Any]) -> Sharing:
     mine = [share for share in shares if share.layer_id == layer_id]
+    full = [share for share in mine if share.grade == GRADES[Grade.FULL]]
+    generalized = [share for share in mine if share.grade == GRADES[Grade.GENERALIZED]]
     return Sharing(
-        agencies=frozenset(AgencyId(share.agency_id) for share in mine if share.audience == "agency"),
-        everyone=any(share.audience == EVERYONE for share in mine),
-        public=any(share.audience == PUBLIC_AUDIENCE for share in mine),
+        agencies=_agencies_among(full),
+        everyone=any(share.audience == EVERYONE for share in full),
+        public=any(share.audience == PUBLIC_AUDIENCE for share in full),
+        generalized=_agencies_among(generalized),
+        generalized_for_everyone=any(share.audience == EVERYONE for share in generalized),
     )
+
+
+def _agencies_among(shares: Iterable[Any]) -> frozenset[AgencyId]:
+    return frozenset(AgencyId(share.agency_id) for share in shares if share.audience == "agency")
 
 
 def _layer_of(row: Any, sharing: Sharing) -> Layer:
@@ -317,11 +339,19 @@ async def _audience(connection: AsyncConnection, with_: str) -> dict[str, Any]:
     return {"audience": "agency", "agency_id": (await find_agency(connection, with_)).id}
 
 
-async def share(connection: AsyncConnection, name: str, with_: str) -> None:
-    """Share the layer *name* with an agency (by slug), with `all` agencies, or with the `public`."""
+async def share(connection: AsyncConnection, name: str, with_: str, grade: Grade = Grade.FULL) -> None:
+    """Share the layer *name* with an agency (by slug), with `all` agencies, or with the `public`.
+
+    *grade* takes the place of the one that they had. The public asks for no analyses: it gets all or nothing.
+    """
+    if with_ == PUBLIC_AUDIENCE and grade is not Grade.FULL:
+        detail = "What is shared generalized is counted in analyses, and the public asks for none."
+        raise Invalid(detail, code="share.grade")
     await moved_on(connection)
     values = {"layer_id": (await _layer(connection, name)).id} | await _audience(connection, with_)
-    await connection.execute(upsert(tables.share).values(**values).on_conflict_do_nothing())
+    given = {"grade": GRADES[grade]}
+    statement = upsert(tables.share).values(**values, **given)
+    await connection.execute(statement.on_conflict_do_update(constraint="share_once", set_=given))
 
 
 async def unshare(connection: AsyncConnection, name: str, with_: str) -> None:

@@ -51,6 +51,8 @@ class Grade(IntEnum):
     """How much of a layer a viewer gets; ordered, so grades can be compared."""
 
     NONE = 0
+    GENERALIZED = 1
+    """It is counted in analyses, by cells of a kilometre, and is not seen otherwise."""
     FULL = 2
 
 
@@ -87,6 +89,10 @@ class Sharing:
     everyone: bool = False
     """Every agency of this deployment."""
     public: bool = False
+    generalized: frozenset[AgencyId] = frozenset()
+    """Who may only have it counted in analyses, …"""
+    generalized_for_everyone: bool = False
+    """… and whether every agency may."""
 
 
 @dataclass(frozen=True, slots=True)

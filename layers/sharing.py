@@ -36,8 +36,13 @@ def grade(viewer: Viewer, layer: Layer) -> Grade:
         return Grade.NONE
     if viewer.agency == layer.agency:
         return Grade.FULL if viewer.scopes & {Scope.VIEW, Scope.PUBLISH} else Grade.NONE
-    shared = layer.sharing.everyone or viewer.agency in layer.sharing.agencies
-    return Grade.FULL if shared and Scope.VIEW in viewer.scopes else Grade.NONE
+    if Scope.VIEW not in viewer.scopes:
+        return Grade.NONE
+    sharing = layer.sharing
+    if sharing.everyone or viewer.agency in sharing.agencies:
+        return Grade.FULL
+    counted = sharing.generalized_for_everyone or viewer.agency in sharing.generalized
+    return Grade.GENERALIZED if counted else Grade.NONE
 
 
 def may_publish(viewer: Viewer, layer: Layer) -> bool:
@@ -56,8 +61,8 @@ def may_add_agency(viewer: Viewer) -> bool:
 
 
 def visible(viewer: Viewer, layers: Iterable[Layer]) -> list[Layer]:
-    """The layers that the viewer gets anything of, in the given order."""
-    return [layer for layer in layers if grade(viewer, layer) > Grade.NONE]
+    """The layers that the viewer sees, in the given order."""
+    return [layer for layer in layers if grade(viewer, layer) is Grade.FULL]
 
 
 VISIBLE_LAYERS = """
@@ -67,10 +72,10 @@ WHERE EXISTS (SELECT FROM share WHERE share.layer_id = layer.id AND share.audien
    OR (layer.agency_id = :agency AND (:may_view OR :may_publish))
    OR (:may_view AND EXISTS (
         SELECT FROM share
-        WHERE share.layer_id = layer.id
+        WHERE share.layer_id = layer.id AND share.grade = 'full'
           AND (share.audience = 'all' OR (share.audience = 'agency' AND share.agency_id = :agency))))
 """
-"""The twin of `grade(…) > NONE`. Bind with `sql_viewer`."""
+"""The twin of `grade(…) is FULL`. Bind with `sql_viewer`."""
 
 
 def sql_viewer(viewer: Viewer) -> dict[str, object]:

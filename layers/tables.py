@@ -84,6 +84,8 @@ share = Table(
     Column("layer_id", Integer, ForeignKey("layer.id"), nullable=False),
     Column("audience", Text, nullable=False, comment="agency, all or public"),
     Column("agency_id", Integer, ForeignKey("agency.id")),
+    Column("grade", Text, nullable=False, server_default=text("'full'"), comment="full or generalized"),
+    CheckConstraint("grade = 'full' OR (grade = 'generalized' AND audience <> 'public')", name="share_grade"),
     CheckConstraint("(audience = 'agency') = (agency_id IS NOT NULL)", name="share_audience"),
     UniqueConstraint(
         "layer_id", "audience", "agency_id", name="share_once", postgresql_nulls_not_distinct=True
@@ -296,5 +298,12 @@ job = Table(
     Column("media_type", Text),
     Column("result", LargeBinary),
     Column("problem", JSONB),
+    Column(
+        "rights",
+        ARRAY(Integer),
+        nullable=False,
+        server_default=text("'{}'"),
+        comment="the layers that whoever asked could see then, and with a minus those that could be counted for them",
+    ),
     Index("job_asked", "agency_id", "asked_at"),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from functools import partial
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Request, Response
@@ -13,7 +14,7 @@ from cop.api.requests import Text, check_query, form_body, read_form
 from cop.api.shapes import collection_body, json_answer, link
 from cop.auth import Access, Accessed, Databased
 from layers import directory
-from layers.model import BBox, Layer, LayerRules, Scope, Status, Stream
+from layers.model import BBox, Grade, Layer, LayerRules, Scope, Status, Stream
 from layers.query import read_head, read_layer_heads
 
 router = APIRouter(tags=["layers"])
@@ -92,10 +93,23 @@ async def post_collection(request: Request, access: Accessed, database: Database
 
 
 @router.put("/collections/{layer}/shares/{audience}", status_code=204)
-async def put_share(layer: str, audience: str, access: Accessed, database: Databased) -> Response:
-    """Share a layer of yours with an agency (its slug), with `all` agencies, or with the `public`."""
+async def put_share(
+    layer: str,
+    audience: str,
+    request: Request,
+    access: Accessed,
+    database: Databased,
+    grade: Literal["full", "generalized"] = "full",
+) -> Response:
+    """Share a layer of yours with an agency (its slug), with `all` agencies, or with the `public`.
+
+    `generalized`: their planners' analyses count it, by cells of a kilometre and without names; it is not seen
+    otherwise. The grade given last holds.
+    """
+    check_query(request, "grade")
     access.require_admin(access.layer(layer).agency)
-    return await changed(database, directory.share, layer, audience)
+    given = Grade.FULL if grade == "full" else Grade.GENERALIZED
+    return await changed(database, partial(directory.share, grade=given), layer, audience)
 
 
 @router.delete("/collections/{layer}/shares/{audience}", status_code=204)

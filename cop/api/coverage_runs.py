@@ -38,7 +38,7 @@ async def get_runs(request: Request, access: Accessed, database: Databased) -> R
     before = _cursor(request.query_params.get("before"))
     async with database.connect() as connection:
         runs = await read_runs(connection, agency, before=before, limit=limit + 1)
-    seen = frozenset(layer.name for layer in access.directory.visible(access.viewer))
+    seen = frozenset(layer.name for layer in access.directory.counted(access.viewer))
     links = [link(request, "/coverage/runs", "self")]
     if len(runs) > limit:
         last = runs[limit - 1]

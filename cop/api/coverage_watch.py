@@ -28,13 +28,16 @@ async def put_watch(name: str, request: Request, access: Accessed, database: Dat
 
     Its gaps are published as the layer `agency.gaps-NAME`, alerts of all of the agency's watches as `agency.alerts`,
     both of the status that the analysis has and shared with nobody until you share them. Needs `plan` and `publish`:
-    the agency answers for what it publishes. What the agency may not see does not count, from the moment that is so.
+    the agency answers for what it publishes. What the agency may not see does not count, from the moment that is so;
+    nor does what it may see only generalized (422 where it is named).
     """
     agency = publisher_of(access)
     check_query(request)
     async with database.snapshot() as connection:
         title, question = await read_question(connection, agency, name)
-        settled = await settle(connection, access, parse_question(question), most_cells=MOST_CELLS)
+        settled = await settle(
+            connection, access, parse_question(question), most_cells=MOST_CELLS, exact=True
+        )
     status = Status(settled.status)
     async with database.begin() as connection:
         known = await read_watched(connection)

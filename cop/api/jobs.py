@@ -43,7 +43,7 @@ async def answer_or_job(request: Request, access: Access, work: Work) -> Respons
     agency = planner_of(access)
     path = request.url.path
     told = _telling(request, access, work)
-    job = await cast("Jobs", state.jobs).start(agency, access.viewer.name, path, told)
+    job = await cast("Jobs", state.jobs).start(agency, access.viewer.name, path, told, _rights(access))
     headers = {"Location": f"/jobs/{job.id}", "Preference-Applied": "respond-async"}
     return json_answer(job_body(request, job), 202, **headers)
 
@@ -90,12 +90,17 @@ def _telling(request: Request, access: Access, work: Work) -> Work:
 
 def _check_same(then: Access, now: Access) -> None:
     """`Conflict` (`job.access`) unless whoever asked *then* may *now* do the same, and sees all that was seen then."""
-    seen_then, seen_now = (
-        {layer.id for layer in access.directory.visible(access.viewer)} for access in (then, now)
-    )
-    if now.viewer == then.viewer and seen_then <= seen_now:
+    if now.viewer == then.viewer and _rights(then) <= _rights(now):
         return
     raise Conflict("What you see, or may do, has changed while the job waited; ask again.", code="job.access")
+
+
+def _rights(access: Access) -> set[int]:
+    """What may be told to the viewer: each layer that is seen, and with a minus each that may be counted."""
+    directory, viewer = access.directory, access.viewer
+    return {layer.id for layer in directory.visible(viewer)} | {
+        -layer.id for layer in directory.counted(viewer)
+    }
 
 
 @router.get("/jobs", responses=examples_jobs.LIST)
@@ -119,12 +124,18 @@ async def get_job(id: str, request: Request, access: Accessed, database: Databas
 
 @router.get("/jobs/{id}/result", responses=examples_jobs.RESULT)
 async def get_result(id: str, request: Request, access: Accessed, database: Databased) -> Response:
-    """What the request would have been answered with, or the problem. 409 as long as there is neither."""
+    """What the request would have been answered with, or the problem. 409 as long as there is neither.
+
+    409 also if less of a layer is shared with you than when it was asked for: the result may rest on that.
+    """
     agency = planner_of(access)
     check_query(request)
     async with database.snapshot() as connection:
         job = await jobs.read_job(connection, agency, _id(id))
         result = await jobs.read_result(connection, agency, job.id) if job.state is State.DONE else None
+    if result is not None and not job.rights <= _rights(access):
+        detail = "Less of a layer is shared with you than when this was asked for; ask again."
+        raise Conflict(detail, code="job.access")
     if result is not None:
         return _result(job.media_type or JSON, result)
     if job.problem is not None:

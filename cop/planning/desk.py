@@ -16,6 +16,7 @@ from typing import Concatenate, ParamSpec, TypeVar, TypeVarTuple
 from uuid import UUID
 
 from cop.analysts import Analysts, report
+from layers.model import LayerName
 from layers.planning.coverage import Coverage, load
 from layers.planning.model import Case, CellValues, FeatureValues, Input, Weights
 from layers.planning.weights import Demand, weigh
@@ -90,17 +91,19 @@ class Desk:
         **options: Arguments.kwargs,
     ) -> Result:
         """`work(loaded, …)` in an analyst; all is pickled. Take a `turn` first; raises what `Analysts.run` does."""
-        known = run in self._cases
+        # Shared differently since, the same run is another case: who may only count is not answered from what is seen.
+        key = run, case.generalized
+        known = (before := self.case(run)) is not None and before.generalized == case.generalized
         if not known:
             # Zones are asked about once, and are large.
             self._remember(run, replace(case, zones=()), await asyncio.to_thread(size_of, case))
         self._cases.move_to_end(run)
         if known:
             try:
-                return await self._analysts.run(_on_loaded, run, None, work, args, options)
+                return await self._analysts.run(_on_loaded, key, None, work, args, options)
             except NotLoaded:
                 pass  # another analyst had it, or it had to make room
-        return await self._analysts.run(_on_loaded, run, case, work, args, options)
+        return await self._analysts.run(_on_loaded, key, case, work, args, options)
 
     async def run(self, work: Callable[[*Given], Result], *args: *Given) -> Result:
         """`work(…)` in an analyst, for what is about no case that may be asked about again; as `ask` otherwise."""
@@ -142,23 +145,25 @@ def _size_of(weights: Weights) -> int:
 
 
 # What an analyst, a process that does one thing at a time, has loaded; the newest last.
-_loaded: OrderedDict[UUID, Loaded] = OrderedDict()
+Key = tuple[UUID, frozenset[LayerName]]
+"""A run, and the layers that it had generalized."""
+_loaded: OrderedDict[Key, Loaded] = OrderedDict()
 
 
 def _on_loaded(
-    run: UUID,
+    key: Key,
     case: Case | None,
     work: Callable[..., Result],
     args: tuple[object, ...],
     options: dict[str, object],
 ) -> Result:
-    loaded = _loaded.pop(run, None)
+    loaded = _loaded.pop(key, None)
     if loaded is None:
         if case is None:
             raise NotLoaded
-        loaded = Loaded(run, case, *load(case))
+        loaded = Loaded(key[0], case, *load(case))
     report(LOADED_SHARE)
-    _loaded[run] = loaded
+    _loaded[key] = loaded
     while len(_loaded) > 1 and (
         len(_loaded) > KEPT_LOADED
         or sum(each.coverage.field.size for each in _loaded.values()) > KEPT_CELLS

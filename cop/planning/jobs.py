@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -76,8 +76,8 @@ class Jobs:
         self._turn = asyncio.Lock()
         self._own: dict[UUID, _Own] = {}
 
-    async def start(self, agency: AgencyId, actor: str, path: str, work: Work) -> Job:
-        """A new job that does *work*, which fails by raising `JobFailed`.
+    async def start(self, agency: AgencyId, actor: str, path: str, work: Work, rights: Iterable[int]) -> Job:
+        """A new job that does *work*, which fails by raising `JobFailed`, for one with these *rights*.
 
         Raises `Unavailable` (`job.too_many`): too many wait, of this agency or in this process.
         """
@@ -87,7 +87,7 @@ class Jobs:
         self._own[id] = own
         try:
             async with self._database.begin() as connection:
-                job = await jobs.add_job(connection, agency, id, actor, path)
+                job = await jobs.add_job(connection, agency, id, actor, path, rights)
         except BaseException:
             del self._own[id]
             raise

@@ -22,7 +22,9 @@ async def find_run(connection: AsyncConnection, access: Access, id: UUID) -> Run
     if access.viewer.agency is None:
         raise NotFound("run", str(id))
     run = await read_run(connection, access.viewer.agency, id)
-    for layer in layers_of(run.inputs):
+    for layer, _ in run.inputs.heads:
+        access.counted(layer)
+    for layer in others_of(run.inputs):
         access.layer(layer)
     weights = run.question.get("weights") or {}
     if "layer" in weights:
@@ -32,8 +34,12 @@ async def find_run(connection: AsyncConnection, access: Access, id: UUID) -> Run
 
 def layers_of(inputs: Inputs) -> list[LayerName]:
     """All layers that an answer rests on: those counted, the streets', and the one the area was copied from."""
-    others = [named[0] for named in (inputs.roads, inputs.area) if named is not None]
-    return [*(layer for layer, _ in inputs.heads), *others]
+    return [*(layer for layer, _ in inputs.heads), *others_of(inputs)]
+
+
+def others_of(inputs: Inputs) -> list[LayerName]:
+    """Of those the ones that are not counted but read as they are."""
+    return [named[0] for named in (inputs.roads, inputs.area) if named is not None]
 
 
 def question_of(run: Run) -> Question:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, cast
@@ -24,11 +24,12 @@ from layers.database import Database, driver
 from layers.directory import fits
 from layers.errors import Invalid
 from layers.geometry import place
-from layers.model import Layer, Status
-from layers.planning.ground import ANALYSED, check_area
+from layers.model import Grade, Layer, LayerId, Status
+from layers.planning.generalized import MARGIN_M, generalized
+from layers.planning.ground import ANALYSED, check_area, hexes_errors
 from layers.planning.history import read_sources_at, read_sources_of
 from layers.planning.model import Along, Case, Geometry, Roads, Source
-from layers.planning.reading import read_roads, read_sources
+from layers.planning.reading import read_roads, read_sources, sides_near
 from layers.planning.runs import Run, record_run
 from layers.query import read_feature
 
@@ -77,8 +78,11 @@ async def settle(
     most_cells: int,
     history: timedelta | None = None,
     remembered: Callable[[UUID], Case | None] = forgotten,
+    exact: bool = False,
 ) -> Settled:
     """The case of *question* for whoever asks; *connection* is a `Database.snapshot`.
+
+    Of a layer that the viewer gets generalized, the case has no more than that; *exact* leaves such out.
 
     What has been is read as far back as *history*; of what is to come, the features of now that are valid then. An
     earlier run is its question again at its moment and as of its revisions, from those *remembered* or from the log,
@@ -91,11 +95,16 @@ async def settle(
     run = None if question.run is None else await find_run(connection, access, question.run)
     if run is not None:
         question = question_of(run)
-    layers, status = choose_layers(access, question)
+    layers, status = choose_layers(access, question, exact=exact)
     area = await _area(connection, access, question, placed_before=run is not None)
     check_area(area, question.resolution, limit=most_cells)
     weighing = weighing_layer(access, question.weights, status)
-    if run is not None and (known := remembered(run.id)) is not None:
+    coarse = [access.grade(layer) is Grade.GENERALIZED for layer in layers]
+    if (
+        run is not None
+        and (known := remembered(run.id)) is not None
+        and [source.generalized for source in known.sources] == coarse
+    ):
         return Settled(run.id, known, run.status)
     now = await _moment(connection)
     asked_at = now if run is None else run.asked_at
@@ -104,7 +113,10 @@ async def settle(
         detail = f"What was before {history.days} days ago is no longer known."
         raise Invalid(detail, pointer="/at" if run is None else "/run", code="coverage.at")
     named = [(layer, access.directory.agencies[layer.agency].slug) for layer in layers]
-    sources, notes = await _sources(connection, named, area, question.resolution, (at, asked_at), run)
+    beyond = {layer.id: MARGIN_M for layer, is_coarse in zip(layers, coarse, strict=True) if is_coarse}
+    sources, notes = await _sources(connection, named, area, question.resolution, (at, asked_at), run, beyond)
+    sources, approximate = await _made_coarse(sources, named, beyond, area, question.resolution)
+    notes += approximate
     roads = await _roads(connection, access, question, area, status)
     if roads is not None:
         notes += _of_roads(roads, at, asked_at, run)
@@ -129,16 +141,22 @@ async def settle(
     return Settled(id, case, status, record_of(access, id, question, case, status, asked_at))
 
 
-def choose_layers(access: Access, question: Question) -> tuple[list[Layer], Status]:
-    """The layers to look at, those named or all that the viewer sees and that can cover, and the answer's status.
+def choose_layers(access: Access, question: Question, *, exact: bool = False) -> tuple[list[Layer], Status]:
+    """The layers to look at, those named or all that may be counted and can cover, and the answer's status.
 
+    *exact*: what the viewer gets generalized is not among all, and where named, `Invalid` (`coverage.generalized`).
     Only what an operation may draw together is analysed together, so that an exercise never closes a real gap.
     """
+    directory, viewer = access.directory, access.viewer
     if question.layers is None:
-        layers = [layer for layer in access.directory.visible(access.viewer) if layer.kind in ANALYSED]
+        counted = directory.visible(viewer) if exact else directory.counted(viewer)
+        layers = [layer for layer in counted if layer.kind in ANALYSED]
     else:
-        layers = [access.layer(name) for name in question.layers]
+        layers = [access.counted(name) for name in question.layers]
     for at, layer in enumerate(layers):
+        if exact and access.grade(layer) is Grade.GENERALIZED:
+            detail = f"{layer.name} is shared with you generalized: for analyses of one moment, and not to be followed."
+            raise Invalid(detail, pointer=f"/layers/{at}", code="coverage.generalized")
         if layer.kind not in ANALYSED:
             detail = (
                 f"{layer.name} holds {layer.kind}, which cover no ground; {', '.join(sorted(ANALYSED))} do."
@@ -155,9 +173,20 @@ def choose_layers(access: Access, question: Question) -> tuple[list[Layer], Stat
     raise Invalid(detail, pointer=pointer, code="coverage.mixed_status")
 
 
+def left_out(access: Access, question: Question) -> list[str]:
+    """What to say of the layers that *exact* leaves out of all."""
+    if question.layers is not None:
+        return []
+    counted = access.directory.counted(access.viewer)
+    coarse = [
+        layer.name for layer in counted if layer.kind in ANALYSED and access.grade(layer) is Grade.GENERALIZED
+    ]
+    return [f"Left out, for they are shared at 1 km only: {', '.join(coarse)}."] if coarse else []
+
+
 def unshared(access: Access) -> tuple[str, ...]:
-    """The agencies of which the viewer sees no layer that could cover; whether they have one is not told."""
-    seen = {layer.agency for layer in access.directory.visible(access.viewer) if layer.kind in ANALYSED}
+    """The agencies of which no layer that could cover is counted for the viewer; whether they have one is not told."""
+    seen = {layer.agency for layer in access.directory.counted(access.viewer) if layer.kind in ANALYSED}
     return tuple(sorted(agency.slug for id, agency in access.directory.agencies.items() if id not in seen))
 
 
@@ -188,6 +217,7 @@ async def _sources(
     resolution: int,
     moments: tuple[datetime, datetime],
     run: Run | None,
+    beyond: Mapping[LayerId, float],
 ) -> tuple[tuple[Source, ...], list[str]]:
     """What was known at the first of *moments*; no more than at the second, when it was asked."""
     at, asked_at = moments
@@ -195,17 +225,45 @@ async def _sources(
     notes: list[str] = []
     if run is not None:
         heads = [head for _, head in run.inputs.heads]
-        sources, notes = await read_sources_of(connection, layers, heads, area, resolution, known_at)
+        sources, notes = await read_sources_of(connection, layers, heads, area, resolution, known_at, beyond)
     elif at < asked_at:
-        sources, notes = await read_sources_at(connection, layers, area, resolution, at)
+        sources, notes = await read_sources_at(connection, layers, area, resolution, at, beyond)
     else:
-        sources = await read_sources(connection, layers, area, resolution)
+        sources = await read_sources(connection, layers, area, resolution, beyond)
     if at > asked_at:
         sources = tuple(replace(source, as_of=asked_at) for source in sources)
         notes.append(
             f"Still to come: with the features of {asked_at:%Y-%m-%d %H:%M:%S} UTC that are valid then."
         )
     return sources, notes
+
+
+async def _made_coarse(
+    sources: tuple[Source, ...],
+    layers: list[tuple[Layer, str]],
+    beyond: Mapping[LayerId, float],
+    area: Geometry,
+    resolution: int,
+) -> tuple[tuple[Source, ...], list[str]]:
+    """*sources* with those of the layers in *beyond* generalized, and what to say of them."""
+
+    def coarse() -> tuple[Source, ...]:
+        return tuple(
+            generalized(source, area, resolution, sides_near(layer, area, resolution))
+            if layer.id in beyond
+            else source
+            for source, (layer, _) in zip(sources, layers, strict=True)
+        )
+
+    if not beyond:
+        return sources, []
+    notes = [
+        f"Approximate: {agency} shares {layer.name} at 1 km."
+        for layer, agency in layers
+        if layer.id in beyond
+    ]
+    with hexes_errors():
+        return await asyncio.to_thread(coarse), notes
 
 
 def _of_roads(roads: Roads, at: datetime, asked_at: datetime, run: Run | None) -> list[str]:

@@ -179,7 +179,8 @@ def _input(each: Source | Roads) -> dict[str, Any]:
 
 def _notes(case: Case, histories: Sequence[History], window: Window) -> list[str]:
     """What is to be read before the answer is believed."""
-    found = [
+    found = list(case.notes)
+    found += [
         f"{each.source.layer}: the log begins at {_text(micros(each.since))}; of before only that is known which has "
         "not changed since."
         for each in histories

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cop.auth import Access
 from cop.planning.question import Question, number, object_of, parse_question, time_of
-from cop.planning.settling import choose_layers, settle
+from cop.planning.settling import choose_layers, left_out, settle
 from layers.errors import Invalid
 from layers.model import Status
 from layers.planning.model import Case
@@ -89,9 +89,10 @@ async def settle_timeline(
     """What *asked* rests on, for whoever asks; *connection* is a `Database.snapshot`. Raises what `settle` does, and
     `TooLarge` (`timeline.too_many_states`).
     """
-    settled = await settle(connection, access, asked.question, most_cells=most_cells)
-    layers, _ = choose_layers(access, asked.question)
+    settled = await settle(connection, access, asked.question, most_cells=most_cells, exact=True)
+    layers, _ = choose_layers(access, asked.question, exact=True)
     named = [(layer, access.directory.agencies[layer.agency].slug) for layer in layers]
-    case = replace(settled.case, sources=())
+    notes = (*settled.case.notes, *left_out(access, asked.question))
+    case = replace(settled.case, sources=(), notes=notes)
     histories = await read_histories(connection, named, case.area, case.resolution, asked.window, case.rule)
     return SettledTimeline(case, histories, asked.window, settled.status)

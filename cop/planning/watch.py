@@ -191,7 +191,9 @@ class Watcher:
         viewer = Viewer(agency.id, scopes, f"analysis {watch.name}", agency.host)
         access = Access(directory, Standing(viewer, directory.policy_revision))
         async with self.database.snapshot() as connection:
-            settled = await settle(connection, access, parse_question(watch.question), most_cells=MOST_CELLS)
+            settled = await settle(
+                connection, access, parse_question(watch.question), most_cells=MOST_CELLS, exact=True
+            )
         if (status := directory.layers[watch.gaps].status) != settled.status:
             # The question was replaced since. What is played never goes into the layers of what is real.
             detail = f"Its gaps are published as {status}, and it is {settled.status} now: watch it anew."

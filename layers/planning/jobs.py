@@ -5,7 +5,7 @@ A job belongs to a process that says every second that it is at it; when nothing
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -61,6 +61,8 @@ class Job:
     media_type: str | None
     problem: dict[str, Any] | None
     """Why it failed, as problem+json."""
+    rights: frozenset[int]
+    """The layers that whoever asked could see then, and with a minus those that could be counted for them."""
 
 
 class Beat(NamedTuple):
@@ -77,13 +79,18 @@ _SEEN = """
     SELECT id, actor, path,
            CASE WHEN state IN ('waiting', 'running') AND seen_at <= clock_timestamp() - $1::interval
                 THEN 'lost' ELSE state END AS state,
-           progress, asked_at, finished_at, media_type, problem::text AS problem
+           progress, asked_at, finished_at, media_type, problem::text AS problem, rights
     FROM job WHERE agency_id = $2
 """
 
 
-async def add_job(connection: AsyncConnection, agency: AgencyId, id: UUID, actor: str, path: str) -> Job:
-    """Note that a job waits. Raises `Unavailable` (`job.too_many`) beyond MAX_UNFINISHED of the agency."""
+async def add_job(
+    connection: AsyncConnection, agency: AgencyId, id: UUID, actor: str, path: str, rights: Iterable[int]
+) -> Job:
+    """Note that a job waits, of one with these *rights*.
+
+    Raises `Unavailable` (`job.too_many`) beyond MAX_UNFINISHED of the agency.
+    """
     raw = await driver(connection)
     # One at a time for each agency, or several at once would all find room.
     await raw.execute("SELECT FROM agency WHERE id = $1 FOR NO KEY UPDATE", agency)
@@ -106,13 +113,14 @@ async def add_job(connection: AsyncConnection, agency: AgencyId, id: UUID, actor
     )
     await raw.execute(
         """
-        INSERT INTO job (id, agency_id, actor, path, state, seen_at)
-        VALUES ($1, $2, $3, $4, 'waiting', clock_timestamp())
+        INSERT INTO job (id, agency_id, actor, path, rights, state, seen_at)
+        VALUES ($1, $2, $3, $4, $5, 'waiting', clock_timestamp())
         """,
         id,
         agency,
         actor,
         path,
+        list(rights),
     )
     return await read_job(connection, agency, id)
 
@@ -219,4 +227,5 @@ def _job(row: Any) -> Job:
         row["finished_at"],
         row["media_type"],
         problem,
+        frozenset(row["rights"]),
     )

@@ -105,6 +105,8 @@ class Source:
     stale_after_s: int = 300
     held: int = 0
     """Features of the layer, wherever they are."""
+    generalized: bool = False
+    """Whether its rows are not the features but only how coarsely they may be counted."""
     as_of: datetime | None = None
     """The moment up to which it was heard, if that is not the one that is asked about: age counts from there."""
 
@@ -186,6 +188,11 @@ class Case:
     weights: Weights | None = None
     zones: tuple[Zone, ...] = ()
     """If there are any, the area is all of them together, and its cells are theirs."""
+
+    @property
+    def generalized(self) -> frozenset[LayerName]:
+        """The layers of which it has no more than what may be counted."""
+        return frozenset(source.layer for source in self.sources if source.generalized)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import asyncpg
@@ -10,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from layers.database import driver
 from layers.errors import TooLarge
-from layers.model import BBox, FeatureId, Layer
+from layers.model import BBox, FeatureId, Layer, LayerId
 from layers.planning.ground import boxes_near
 from layers.planning.model import MAX_REACH_M, Geometry, Roads, Row, Source
 
@@ -18,6 +19,8 @@ MAX_COVERS = 50_000
 """Features that one analysis reads: a disk for each takes some 6 s."""
 MAX_READ_BYTES = 64_000_000
 """Properties and shapes that one analysis reads; features of the usual size come to a third of it."""
+
+NOWHERE: Mapping[LayerId, float] = MappingProxyType({})
 
 MAX_ROADS, MAX_ROAD_BYTES = 200_000, 64_000_000
 """Streets that one analysis reads: those of a city of millions."""
@@ -63,18 +66,23 @@ class Allowance:
 
 
 async def read_sources(
-    connection: AsyncConnection, layers: Sequence[tuple[Layer, str]], area: Geometry, resolution: int
+    connection: AsyncConnection,
+    layers: Sequence[tuple[Layer, str]],
+    area: Geometry,
+    resolution: int,
+    beyond: Mapping[LayerId, float] = NOWHERE,
 ) -> tuple[Source, ...]:
     """What each of *layers* (with its agency's slug) holds near *area* and is not expired.
 
-    All of one moment if *connection* is a `Database.snapshot`. Raises `TooLarge` (`coverage.too_many_features`)
-    beyond MAX_COVERS features or MAX_READ_BYTES. What the viewer may see is the caller's to have settled.
+    Of some, what lies so many metres *beyond* as well. All of one moment if *connection* is a `Database.snapshot`.
+    Raises `TooLarge` (`coverage.too_many_features`) beyond MAX_COVERS features or MAX_READ_BYTES. What the viewer may
+    see is the caller's to have settled.
     """
     raw = await driver(connection)
     allowance = Allowance()
     sources: list[Source] = []
     for layer, agency in layers:
-        sides = sides_near(layer, area, resolution)
+        sides = sides_near(layer, area, resolution, beyond.get(layer.id, 0.0))
         found = await raw.fetch(SOURCE, layer.id, resolution, *sides, allowance.features + 1)
         rows = rows_of(found)
         allowance.take(rows)
@@ -103,9 +111,10 @@ async def read_roads(connection: AsyncConnection, layer: Layer, area: Geometry, 
     )
 
 
-def sides_near(layer: Layer, area: Geometry, resolution: int) -> list[list[float]]:
-    """Wests, souths, easts and norths of the boxes in which what covers any of *area* lies."""
-    boxes: list[BBox] = boxes_near(area, 0.0 if layer.kind == "coverage" else MAX_REACH_M, resolution)
+def sides_near(layer: Layer, area: Geometry, resolution: int, beyond_m: float = 0.0) -> list[list[float]]:
+    """Wests, souths, easts and norths of the boxes in which what covers any of *area* lies, and *beyond_m* around."""
+    reach_m = 0.0 if layer.kind == "coverage" else MAX_REACH_M
+    boxes: list[BBox] = boxes_near(area, reach_m + beyond_m, resolution)
     return [list(side) for side in zip(*boxes, strict=True)]
 
 

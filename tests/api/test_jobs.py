@@ -92,6 +92,21 @@ async def test_a_file_keeps_its_name(clients: dict[str, httpx.AsyncClient]) -> N
     assert result.text.startswith("cell,depth")
 
 
+async def test_a_result_is_kept_from_those_who_see_less_than_it_may_rest_on(
+    clients: dict[str, httpx.AsyncClient],
+) -> None:
+    fire, ems = clients["cfd"], clients["ems"]
+    await add(ems, "ems.units", "units", feature("u", at(-87.65, 41.88), reach_m=900))
+    job = await ended(fire, await later(fire))
+    result = f"/jobs/{job['id']}/result"
+    assert (await fire.get(result)).json()["covered_km2"] > 0
+    assert (await ems.delete("/collections/ems.units/shares/all")).is_success
+    kept = await fire.get(result)
+    assert (kept.status_code, kept.json()["code"]) == (409, "job.access")
+    assert (await ems.put("/collections/ems.units/shares/all")).is_success
+    assert (await fire.get(result)).status_code == 200
+
+
 async def test_another_process_tells_of_a_job_and_cancels_it(
     server: Serving, clients: dict[str, httpx.AsyncClient], settings: Any
 ) -> None:

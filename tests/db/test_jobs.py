@@ -44,7 +44,7 @@ async def kept(db: Database, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[J
 async def add(db: Database, agency: AgencyId) -> UUID:
     id = uuid4()
     async with db.begin() as connection:
-        await jobs.add_job(connection, agency, id, "key", "/coverage/analysis")
+        await jobs.add_job(connection, agency, id, "key", "/coverage/analysis", [])
     return id
 
 
@@ -172,7 +172,7 @@ async def test_a_day_old_job_is_pruned(db: Database, agency: AgencyId) -> None:
 
 
 async def test_work_is_done_and_its_result_kept(db: Database, agency: AgencyId, kept: Jobs) -> None:
-    job = await kept.start(agency, "key", "/x", quick)
+    job = await kept.start(agency, "key", "/x", quick, [])
     assert job.state is State.WAITING
     done = await until(db, agency, job.id, ended)
     assert (done.state, done.progress) == (State.DONE, 1.0)
@@ -182,7 +182,7 @@ async def test_work_is_done_and_its_result_kept(db: Database, agency: AgencyId, 
 
 
 async def test_one_runs_at_a_time_and_says_how_far_it_is(db: Database, agency: AgencyId, kept: Jobs) -> None:
-    first, second = [await kept.start(agency, "key", "/x", endless) for _ in range(2)]
+    first, second = [await kept.start(agency, "key", "/x", endless, []) for _ in range(2)]
     await until(db, agency, first.id, lambda job: job.progress == 0.5)
     assert (await read(db, agency, first.id)).state is State.RUNNING
     assert (await read(db, agency, second.id)).state is State.WAITING
@@ -202,7 +202,10 @@ async def test_a_job_cancelled_elsewhere_stops_and_the_next_one_runs(
     db: Database, agency: AgencyId, kept: Jobs
 ) -> None:
     before = analysts()  # Of tests before this one some may not have ended yet.
-    first, second = await kept.start(agency, "k", "/x", endless), await kept.start(agency, "k", "/x", quick)
+    first, second = (
+        await kept.start(agency, "k", "/x", endless, []),
+        await kept.start(agency, "k", "/x", quick, []),
+    )
     await until(db, agency, first.id, lambda job: job.progress == 0.5)
     (analyst,) = analysts() - before
     async with db.begin() as connection:  # as any other process would
@@ -218,7 +221,10 @@ async def test_a_job_cancelled_elsewhere_stops_and_the_next_one_runs(
 async def test_one_that_waits_is_cancelled_without_harm_to_the_one_that_runs(
     db: Database, agency: AgencyId, kept: Jobs
 ) -> None:
-    first, second = await kept.start(agency, "k", "/x", endless), await kept.start(agency, "k", "/x", quick)
+    first, second = (
+        await kept.start(agency, "k", "/x", endless, []),
+        await kept.start(agency, "k", "/x", quick, []),
+    )
     await until(db, agency, first.id, lambda job: job.progress == 0.5)
     async with db.begin() as connection:
         await jobs.dismiss_job(connection, agency, second.id)
@@ -231,7 +237,7 @@ async def test_work_that_fails_leaves_its_problem(db: Database, agency: AgencyId
     async def fails(_: Desk) -> Answer:
         raise JobFailed({"status": 422, "code": "coverage.kind", "detail": "no"})
 
-    job = await kept.start(agency, "key", "/x", fails)
+    job = await kept.start(agency, "key", "/x", fails, [])
     failed = await until(db, agency, job.id, ended)
     assert (failed.state, (failed.problem or {})["code"]) == (State.FAILED, "coverage.kind")
 
@@ -240,7 +246,7 @@ async def test_a_result_beyond_the_limit_is_a_failure(db: Database, agency: Agen
     async def much(_: Desk) -> Answer:
         return Answer(bytes(working.MAX_RESULT_BYTES + 1), "text/plain")
 
-    failed = await until(db, agency, (await kept.start(agency, "key", "/x", much)).id, ended)
+    failed = await until(db, agency, (await kept.start(agency, "key", "/x", much, [])).id, ended)
     assert (failed.problem or {})["code"] == "job.result_too_large"
 
 
@@ -248,7 +254,10 @@ async def test_work_that_takes_too_long_is_given_up(
     db: Database, agency: AgencyId, kept: Jobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(working, "GIVE_UP_S", 0.5)
-    first, second = await kept.start(agency, "k", "/x", endless), await kept.start(agency, "k", "/x", quick)
+    first, second = (
+        await kept.start(agency, "k", "/x", endless, []),
+        await kept.start(agency, "k", "/x", quick, []),
+    )
     failed = await until(db, agency, first.id, ended)
     assert (failed.problem or {})["code"] == "coverage.deadline"
     monkeypatch.setattr(working, "GIVE_UP_S", 30)
@@ -258,7 +267,7 @@ async def test_work_that_takes_too_long_is_given_up(
 async def test_a_process_that_stops_says_so_of_its_jobs(db: Database, agency: AgencyId) -> None:
     stopping = Jobs(db)
     async with stopping.kept():
-        job = await stopping.start(agency, "key", "/x", endless)
+        job = await stopping.start(agency, "key", "/x", endless, [])
         await until(db, agency, job.id, lambda job: job.state is State.RUNNING)
     stopped = await read(db, agency, job.id)
     assert (stopped.state, (stopped.problem or {})["code"]) == (State.FAILED, "job.stopped")
@@ -268,6 +277,6 @@ async def test_too_many_here_are_refused(
     db: Database, agency: AgencyId, kept: Jobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(working, "MAX_HERE", 1)
-    await kept.start(agency, "key", "/x", endless)
+    await kept.start(agency, "key", "/x", endless, [])
     with pytest.raises(Unavailable, check=lambda error: error.code == "job.too_many"):
-        await kept.start(agency, "key", "/x", quick)
+        await kept.start(agency, "key", "/x", quick, [])

@@ -49,6 +49,16 @@ async def test_cases_make_room_by_what_was_read_for_them(desk: Desk, monkeypatch
     assert desk.case(UUID(int=3)) is not None, "the newest, however large"
 
 
+async def test_a_run_that_is_generalized_since_is_not_answered_from_what_was_seen(desk: Desk) -> None:
+    exact = case_of(10)
+    coarse = replace(exact, sources=(replace(exact.sources[0], rows=(), generalized=True),))
+    assert await desk.ask(FIRST, exact, covers) == 1
+    assert await desk.ask(FIRST, coarse, covers) == 0
+    assert desk.case(FIRST) == coarse
+    assert await desk.ask(FIRST, coarse, covers) == 0
+    assert await desk.ask(FIRST, exact, covers) == 1
+
+
 async def test_zones_are_not_remembered(desk: Desk) -> None:
     case = replace(case_of(10), zones=(Zone("z", "z", AREA),))
     assert await desk.ask(FIRST, case, zones) == 1
