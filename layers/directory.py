@@ -35,6 +35,7 @@ from layers.model import (
     Stream,
     Viewer,
 )
+from layers.planning.ground import ANALYSED
 from layers.sharing import grade, visible
 
 SLUG = re.compile(r"[a-z][a-z0-9-]{0,31}")
@@ -342,13 +343,18 @@ async def _audience(connection: AsyncConnection, with_: str) -> dict[str, Any]:
 async def share(connection: AsyncConnection, name: str, with_: str, grade: Grade = Grade.FULL) -> None:
     """Share the layer *name* with an agency (by slug), with `all` agencies, or with the `public`.
 
-    *grade* takes the place of the one that they had. The public asks for no analyses: it gets all or nothing.
+    *grade* takes the place of the one that they had. What is generalized is counted in analyses and no more: `Invalid`
+    (`share.grade`) for the public, which asks for none, and for kinds that cover nothing.
     """
     if with_ == PUBLIC_AUDIENCE and grade is not Grade.FULL:
         detail = "What is shared generalized is counted in analyses, and the public asks for none."
         raise Invalid(detail, code="share.grade")
     await moved_on(connection)
-    values = {"layer_id": (await _layer(connection, name)).id} | await _audience(connection, with_)
+    layer = await _layer(connection, name)
+    if layer.kind not in ANALYSED and grade is not Grade.FULL:
+        detail = f"{name} holds {layer.kind}, which cover no ground: there is nothing to count of them."
+        raise Invalid(detail, code="share.grade")
+    values = {"layer_id": layer.id} | await _audience(connection, with_)
     given = {"grade": GRADES[grade]}
     statement = upsert(tables.share).values(**values, **given)
     await connection.execute(statement.on_conflict_do_update(constraint="share_once", set_=given))

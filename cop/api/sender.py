@@ -72,6 +72,8 @@ class Sender:
                 return
             socket.send_now(message)
             session.sent()
+            if not session.has_more:
+                return
         self._awake.set()
 
     async def _send(self, message: Message) -> None:

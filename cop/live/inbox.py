@@ -7,7 +7,7 @@ holds, what is in its view, and some that came and went, however long it does no
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum
 from itertools import chain
 from typing import NamedTuple
@@ -31,15 +31,6 @@ class Joined(NamedTuple):
     moves: bytes
     gones: bytes
     packed: bytes
-
-    @property
-    def shared(self) -> Shared:
-        """The same, for many to pick from."""
-        return self.packed, self if self.puts or self.moves or self.gones else None
-
-
-Shared = tuple[bytes, Joined | None]
-"""Records, and all of it if there is anything else."""
 
 
 class Rows:
@@ -99,18 +90,13 @@ class Rows:
 
     def body(self, *, packing: bool) -> wire.Body:
         """The rows as part of a frame, moves as records where that is asked for and they can be said so."""
-        return body_of([self.joined(packing=packing).shared])
+        own = self.joined(packing=packing)
+        return body_of([own.packed], [own])
 
 
-def body_of(told: Iterable[Shared]) -> wire.Body:
-    """All that is *told* as part of a frame."""
-    packed: list[bytes] = []
-    words: list[Joined] = []
-    for records, rows in told:
-        if records:
-            packed.append(records)
-        if rows is not None:
-            words.append(rows)
+def body_of(packed: list[bytes], words: list[Joined]) -> wire.Body:
+    """Records, and what is told in words, as part of a frame."""
+    packed = [records for records in packed if records]
     if not words:
         return wire.body(packed=packed)
     puts, moves, gones = ([rows[kind] for rows in words if rows[kind]] for kind in range(3))
@@ -144,28 +130,67 @@ class Crossing:
 
     def __init__(self) -> None:
         self.lines: list[Line] = []
-        self.both: list[Shared | None] = [None, None]
+        self.both: list[Joined | None] = [None, None]
         """To those who see both, by whether they take records; None: nobody has wanted it yet."""
-        self.left: Shared | None = None
+        self.left: Joined | None = None
         """To those who see only where they came from …"""
-        self.entered: Shared | None = None
+        self.entered: Joined | None = None
         """… or only where they went to."""
 
 
-class CellNews:
-    """What happened in one cell in one tick."""
+class Sorted:
+    """The lines of one tick by the cells of one resolution; without a resolution there is but the one, 0, the world."""
 
-    __slots__ = ("entering", "leaving", "lines", "within")
+    def __init__(self, resolution: int | None, lines: list[Line]) -> None:
+        self.within: defaultdict[Cell, list[Line]] = defaultdict(list)
+        """Those that begin and end in one cell."""
+        self.leaving: defaultdict[Cell, dict[Cell, Crossing]] = defaultdict(dict)
+        """Those that leave a cell for another, by both."""
+        self.entering: defaultdict[Cell, dict[Cell, Crossing]] = defaultdict(dict)
+        """The same, by the cell that they enter, and the one that they left."""
+        self.loose: list[Line] = []
+        """Those that are no matter of cells."""
+        if resolution is None:
+            self.within[0] = lines
+        else:
+            for line in lines:
+                self._sort(line, KEEP[resolution], FILL[resolution])
 
-    def __init__(self) -> None:
-        self.lines: list[Line] = []
-        """What began and ended here."""
-        self.within: list[Shared | None] = [None, None]
-        """The same as rows, by whether moves are records; None: nobody has wanted it yet."""
-        self.leaving: dict[Cell, Crossing] = {}
-        """What left for another cell, by that …"""
-        self.entering: dict[Cell, Crossing] = {}
-        """… and what came from another, by that."""
+    def _sort(self, line: Line, keep: int, fill: int) -> None:
+        left, entered = line.left, line.entered
+        if (left is None and line.before is not None) or (entered is None and line.after is not None):
+            self.loose.append(line)
+            return
+        old = None if left is None else left & keep | fill
+        new = None if entered is None else entered & keep | fill
+        if old is not None and new is not None and old != new:
+            crossing = self.leaving[old].setdefault(new, Crossing())
+            crossing.lines.append(line)
+            self.entering[new][old] = crossing
+        else:
+            cell = new if old is None else old
+            assert cell is not None, "a step begins or ends somewhere"
+            self.within[cell].append(line)
+
+    def seen(self, sight: frozenset[Cell]) -> Iterator[Line]:
+        """All that concerns *sight*, each line once."""
+        for cell in sight & self.within.keys():
+            yield from self.within[cell]
+        for old in sight & self.leaving.keys():
+            for crossing in self.leaving[old].values():
+                yield from crossing.lines
+        for new in sight & self.entering.keys():
+            for old, crossing in self.entering[new].items():
+                if old not in sight:
+                    yield from crossing.lines
+
+
+class Written:
+    """What happened within each cell of one resolution, as rows; records apart, for most of what happens is moves."""
+
+    def __init__(self, cells: dict[Cell, Joined]) -> None:
+        self.records = {cell: rows.packed for cell, rows in cells.items() if rows.packed}
+        self.words = {cell: rows for cell, rows in cells.items() if any(rows[:3])}
 
 
 class News:
@@ -176,87 +201,73 @@ class News:
         self._layer = layer
         self._now = now
         self._lines: list[Line] = []
-        self._loose: list[Line] = []
-        """Those that are no matter of cells."""
-        self._cells: dict[int | None, dict[Cell, CellNews]] = {}
-        """By resolution, and by cell; without a resolution there is but the one, 0, the world."""
+        self._sorted: dict[int | None, Sorted] = {}
+        self._written: dict[tuple[int | None, bool], Written] = {}
         self._bodies: dict[tuple[Sight, bool], wire.Body] = {}
 
     def body(self, sight: Sight, *, packing: bool) -> wire.Body:
         """The rows for a viewer who was up to date and sees *sight*; empty when nothing concerns it."""
         body = self._bodies.get((sight, packing))
         if body is None:
-            body = self._bodies[sight, packing] = body_of(self._told(sight, packing))
+            packed, words = self._told(sight, packing)
+            body = self._bodies[sight, packing] = body_of(packed, words)
         return body
 
-    def _told(self, sight: Sight, packing: bool) -> list[Shared]:
-        cells = self._sorted_by(sight.resolution)
-        seen = [news for cell in sight.cells or WORLD if (news := cells.get(cell)) is not None]
+    def _told(self, sight: Sight, packing: bool) -> tuple[list[bytes], list[Joined]]:
+        """Records and the rest. For each viewer and each of its cells, so it is done by what loops in C."""
+        lines = self._sorted_by(sight.resolution)
+        cells = WORLD if sight.resolution is None else sight.cells
+        packed: list[bytes] = []
+        words: list[Joined] = []
         if sight.statuses is None:
-            told = [news.within[packing] or self._within(news, packing) for news in seen]
-            for news in seen:
-                if news.leaving or news.entering:
-                    told += self._crossing(news, sight.cells, packing)
-            if not self._loose or sight.resolution is None:
-                return told
-            rows = Rows(self._layer, self._now)
-        else:
-            told, rows = [], Rows(self._layer, self._now)
-            _add_filtered(rows, seen, sight)
-        for line in self._loose if sight.resolution is not None else ():
+            written = self._written_by(sight.resolution, packing)
+            packed += filter(None, map(written.records.get, cells))
+            words += filter(None, map(written.words.get, cells)) if written.words else ()
+            for rows in self._crossing(lines, cells, packing) if lines.leaving else ():
+                packed.append(rows.packed)
+                words.append(rows)
+        if lines.loose or sight.statuses is not None:
+            rows = self._own(lines, cells, sight).joined(packing=packing)
+            packed.append(rows.packed)
+            words.append(rows)
+        return packed, words
+
+    def _own(self, lines: Sorted, cells: frozenset[Cell], sight: Sight) -> Rows:
+        """What cells cannot tell: shapes, and where each feature may enter or leave the filter where it stands."""
+        rows = Rows(self._layer, self._now)
+        filtered = lines.seen(cells) if sight.statuses is not None else ()
+        for line in chain(filtered, lines.loose):
             rows.follow(line.before, line.after, line.why, sight)
-        told.append(rows.joined(packing=packing).shared)
-        return told
+        return rows
 
-    def _sorted_by(self, resolution: int | None) -> dict[Cell, CellNews]:
-        if resolution not in self._cells:
+    def _sorted_by(self, resolution: int | None) -> Sorted:
+        if resolution not in self._sorted:
             self._lines = self._lines or list(map(Line, self.steps))
-            cells: defaultdict[Cell, CellNews] = defaultdict(CellNews)
-            self._cells[resolution] = cells
-            if resolution is None:
-                cells[0].lines = self._lines
-            else:
-                self._loose = []
-                for line in self._lines:
-                    self._sort(line, cells, KEEP[resolution], FILL[resolution])
-        return self._cells[resolution]
+            self._sorted[resolution] = Sorted(resolution, self._lines)
+        return self._sorted[resolution]
 
-    def _sort(self, line: Line, cells: defaultdict[Cell, CellNews], keep: int, fill: int) -> None:
-        left, entered = line.left, line.entered
-        if (left is None and line.before is not None) or (entered is None and line.after is not None):
-            self._loose.append(line)
-            return
-        old = None if left is None else left & keep | fill
-        new = None if entered is None else entered & keep | fill
-        if old is not None and new is not None and old != new:
-            crossing = cells[old].leaving.setdefault(new, Crossing())
-            crossing.lines.append(line)
-            cells[new].entering[old] = crossing
-        else:
-            cell = new if old is None else old
-            assert cell is not None, "a step begins or ends somewhere"
-            cells[cell].lines.append(line)
+    def _written_by(self, resolution: int | None, packing: bool) -> Written:
+        written = self._written.get((resolution, packing))
+        if written is None:
+            within = self._sorted_by(resolution).within
+            written = Written({cell: self._join(lines, packing) for cell, lines in within.items()})
+            self._written[resolution, packing] = written
+        return written
 
-    def _crossing(self, news: CellNews, sight: frozenset[Cell], packing: bool) -> Iterator[Shared]:
-        """What left a cell that is seen, and what entered it from one that is not."""
-        for new, crossing in news.leaving.items():
-            if new in sight:
-                yield crossing.both[packing] or self._both(crossing, packing)
-            else:
-                yield crossing.left or self._left(crossing)
-        for old, crossing in news.entering.items():
-            if old not in sight:
-                yield crossing.entered or self._entered(crossing)
+    def _crossing(self, lines: Sorted, sight: frozenset[Cell], packing: bool) -> Iterator[Joined]:
+        """What happened between two cells, of which one or both are seen."""
+        for old in _among(sight, lines.leaving):
+            for new, crossing in lines.leaving[old].items():
+                if new in sight:
+                    yield crossing.both[packing] or self._both(crossing, packing)
+                else:
+                    yield crossing.left or self._left(crossing)
+        for new in _among(sight, lines.entering):
+            for old, crossing in lines.entering[new].items():
+                if old not in sight:
+                    yield crossing.entered or self._entered(crossing)
 
-    def _within(self, news: CellNews, packing: bool) -> Shared:
-        within = news.within[packing] = self._join(news.lines, packing)
-        return within
-
-    def _both(self, crossing: Crossing, packing: bool) -> Shared:
-        both = crossing.both[packing] = self._join(crossing.lines, packing)
-        return both
-
-    def _join(self, lines: list[Line], packing: bool) -> Shared:
+    def _join(self, lines: list[Line], packing: bool) -> Joined:
         """The lines, for a viewer who sees both their ends."""
         rows = Rows(self._layer, self._now)
         for line in lines:
@@ -270,36 +281,39 @@ class News:
                 rows.packed.append(record)
             else:
                 rows.moves.append(after.move)
-        return rows.joined(packing=packing).shared
+        return rows.joined(packing=packing)
 
     def _record(self, line: Line, after: Held) -> bytes:
         if line.record is None:
             line.record = self._layer.packed(after, self._now)
         return line.record
 
-    def _left(self, crossing: Crossing) -> Shared:
+    def _both(self, crossing: Crossing, packing: bool) -> Joined:
+        both = crossing.both[packing] = self._join(crossing.lines, packing)
+        return both
+
+    def _left(self, crossing: Crossing) -> Joined:
         rows = Rows(self._layer, self._now)
         for line in crossing.lines:
             assert line.before is not None, "it was in a cell"
             rows.take(line.before.id, "view")
-        crossing.left = rows.joined(packing=False).shared
+        crossing.left = rows.joined(packing=False)
         return crossing.left
 
-    def _entered(self, crossing: Crossing) -> Shared:
+    def _entered(self, crossing: Crossing) -> Joined:
         rows = Rows(self._layer, self._now)
         for line in crossing.lines:
             assert line.after is not None, "it is in a cell"
             rows.puts.append(line.after.put)
-        crossing.entered = rows.joined(packing=False).shared
+        crossing.entered = rows.joined(packing=False)
         return crossing.entered
 
 
-def _add_filtered(rows: Rows, seen: list[CellNews], sight: Sight) -> None:
-    """Add what a viewer of some statuses is told: each feature may enter or leave the filter where it stands."""
-    for news in seen:
-        entered = (crossing for old, crossing in news.entering.items() if old not in sight.cells)
-        for line in chain(news.lines, *(crossing.lines for crossing in (*news.leaving.values(), *entered))):
-            rows.follow(line.before, line.after, line.why, sight)
+def _among(sight: frozenset[Cell], cells: Mapping[Cell, object]) -> list[Cell]:
+    """Those of *cells* that are in *sight*, found from whichever are fewer."""
+    if len(cells) < len(sight):
+        return [cell for cell in cells if cell in sight]
+    return [cell for cell in sight if cell in cells]
 
 
 class Unknown(Enum):

@@ -136,6 +136,11 @@ class Session:
         self._sending_since = self.hub.clock()
         return message
 
+    @property
+    def has_more(self) -> bool:
+        """Whether anything waits to be sent."""
+        return bool(self._notices) or self._frame is not None
+
     def sent(self) -> None:
         """The socket has taken the last message, or its sending was interrupted."""
         self._sending_since = None

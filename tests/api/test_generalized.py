@@ -119,6 +119,9 @@ async def test_the_public_gets_all_or_nothing_and_a_grade_is_one_of_two(clients:
         answer = await ems.put(f"{SHARE}/{audience}?{query}")
         assert (answer.status_code, answer.json()["code"]) == expected, query
     assert (await clients["cfd"].put(f"{SHARE}/cfd?grade=generalized")).status_code == 403
+    await add(ems, "ems.calls", "incidents")
+    nothing = await ems.put("/collections/ems.calls/shares/cfd?grade=generalized")
+    assert (nothing.status_code, nothing.json()["code"]) == (422, "share.grade")
 
 
 async def test_what_follows_it_is_refused_where_it_is_named_and_else_leaves_it_out(
