@@ -44,6 +44,7 @@ _ANALYSIS: dict[str, Any] = {
         "areas": [{"km2": 0.3, "center": [-87.627, 41.88]}],
     },
     "overlap": {"cells": ["882664c1a9fffff"], "cell_count": 7},
+    "depth_cells": [{"depth": 0, "cells": ["892664c1a8bffff"], "cell_count": 1}],
     "agencies": [{"agency": "cfd", "covers_km2": 13.5, "only_km2": 11.1}],
 }
 

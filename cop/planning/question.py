@@ -245,11 +245,15 @@ def _weights(value: object) -> dict[str, Any] | None:
     ):
         detail = "Weights are {table}, {layer, property} or {cells}, each with a unit if you like."
         raise Invalid(detail, pointer="/weights", code="coverage.weights")
-    for name in ("table", "layer", "property", "unit"):
+    for name in ("table", "layer", "property"):
         text = weights.get(name, "")
-        if type(text) is not str or "\0" in text or len(text) > (MAX_UNIT_LENGTH if name == "unit" else 128):
-            detail = f"“{name}” is text of up to {MAX_UNIT_LENGTH if name == 'unit' else 128} characters, without NUL."
+        if type(text) is not str or "\0" in text or len(text) > 128:
+            detail = f"“{name}” is text of up to 128 characters, without NUL."
             raise Invalid(detail, pointer=f"/weights/{name}", code="coverage.weights")
+    unit = weights.get("unit", "")
+    if type(unit) is not str or len(unit) > MAX_UNIT_LENGTH or not unit.isprintable():
+        detail = f"“unit” is a line of up to {MAX_UNIT_LENGTH} characters."
+        raise Invalid(detail, pointer="/weights/unit", code="coverage.weights")
     cells = weights.get("cells", {})
     if type(cells) is not dict or len(cells) > MAX_INLINE_CELLS:
         detail = (

@@ -199,6 +199,25 @@ async def test_nobody_there_is_one_gap(clients: dict[str, httpx.AsyncClient]) ->
     assert [piece["km2"] for piece in answer["gap"]["areas"]] == [km2(area)]
 
 
+async def test_the_ground_of_each_depth_is_told(clients: dict[str, httpx.AsyncClient]) -> None:
+    fire = clients["cfd"]
+    places = [(-87.65, 41.88), (-87.64, 41.88), (-87.635, 41.885)]
+    await add(
+        fire,
+        "cfd.units",
+        "units",
+        *(feature(f"u{n}", at(*place), reach_m=1200) for n, place in enumerate(places)),
+    )
+    answer = await ask(fire)
+    disks = [reached(*place, 1200) for place in places]
+    depth = {cell: sum(cell in disk for disk in disks) for cell in filled(AREA)}
+    told = {each["depth"]: cells_of(each) for each in answer["depth_cells"]}
+    assert told == {
+        deep: {cell for cell, found in depth.items() if found == deep} for deep in set(depth.values())
+    }
+    assert len(told) > 2
+
+
 async def cover(clients: dict[str, httpx.AsyncClient]) -> list[tuple[str, str, set[str]]]:
     """Covers of all kinds by two agencies; the oracle's version of them: agency, layer and cells."""
     await add(clients["cfd"], "cfd.areas", "coverage", feature("west", WEST, skills="als"))

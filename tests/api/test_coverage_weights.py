@@ -125,6 +125,7 @@ async def test_weights_that_make_no_sense_are_refused(clients: dict[str, httpx.A
         ({"table": "a", "layer": "b"}, (422, "coverage.weights", "/weights")),
         ({"table": "a", "property": "b"}, (422, "coverage.weights", "/weights")),
         ({"table": 1}, (422, "coverage.weights", "/weights/table")),
+        ({"table": "a", "unit": "people\x07"}, (422, "coverage.weights", "/weights/unit")),
         ({"cells": much}, (422, "coverage.weights", "/weights/cells")),
         ({"cells": {"x": 1}}, (422, "cells.cell", "/weights/cells/x")),
         ({"cells": {INSIDE[0]: -1}}, (422, "cells.value", f"/weights/cells/{INSIDE[0]}")),
