@@ -10,7 +10,7 @@ from cop.api.requests import check_query
 from cop.api.shapes import json_answer
 from cop.auth import Access, Accessed, Databased
 from cop.planning.question import parse_question
-from cop.planning.settling import settle
+from cop.planning.settling import left_out, settle
 from cop.planning.watch import MOST_CELLS, STALE_AFTER_S, ended_alert
 from layers.commit import Mode
 from layers.directory import add_layer, rules_of
@@ -35,9 +35,8 @@ async def put_watch(name: str, request: Request, access: Accessed, database: Dat
     check_query(request)
     async with database.snapshot() as connection:
         title, question = await read_question(connection, agency, name)
-        settled = await settle(
-            connection, access, parse_question(question), most_cells=MOST_CELLS, exact=True
-        )
+        parsed = parse_question(question)
+        settled = await settle(connection, access, parsed, most_cells=MOST_CELLS, exact=True)
     status = Status(settled.status)
     async with database.begin() as connection:
         known = await read_watched(connection)
@@ -48,7 +47,8 @@ async def put_watch(name: str, request: Request, access: Accessed, database: Dat
         gaps = await _layer(connection, access, agency, f"gaps-{name}", "zones", f"Gaps: {title}", status)
         alerts = await _layer(connection, access, agency, alerts_slug(status), "alerts", "Alerts", status)
         await begin_watch(connection, agency, name, gaps.id, alerts.id)
-    return json_answer({"analysis": name, "gaps": gaps.name, "alerts": alerts.name, "status": status})
+    layers = {"gaps": gaps.name, "alerts": alerts.name}
+    return json_answer({"analysis": name, **layers, "status": status, "notes": left_out(access, parsed)})
 
 
 @router.delete("/coverage/saved/{name}/watch", responses=examples_watch.ENDED)

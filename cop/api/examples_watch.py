@@ -9,6 +9,7 @@ _BEGUN: dict[str, Any] = {
     "gaps": "ems.gaps-als-in-the-loop",
     "alerts": "ems.alerts",
     "status": "actual",
+    "notes": [],
 }
 BEGUN: dict[int | str, dict[str, Any]] = {
     200: {

@@ -37,6 +37,7 @@ from tests.live.dialogue import dialogue
 
 __all__ = ["clients", "settings"]  # fixtures
 Clients = dict[str, httpx.AsyncClient]
+LEFT_OUT = "Left out, for they are shared at 1 km only: ems.units."
 CELL = h3.latlng_to_cell(41.89, -87.65, 8)
 MIDDLE = h3.cell_to_latlng(CELL)[1], h3.cell_to_latlng(CELL)[0]
 """Longitude and latitude of where the unit seems to be."""
@@ -139,7 +140,7 @@ async def test_what_follows_it_is_refused_where_it_is_named_and_else_leaves_it_o
     )
     over = (await fire.post("/coverage/timeline", json={"area": AREA, "window": window})).json()
     assert (over["inputs"], over["worst"]["covered_km2"], over["best"]["covered_km2"]) == ([], 0, 0)
-    assert "Left out, for they are shared at 1 km only: ems.units." in over["notes"]
+    assert LEFT_OUT in over["notes"]
     await save(db, {"area": AREA, "layers": ["ems.units"]})
     watched = await fire.put(WATCH)
     assert (watched.status_code, watched.json()["code"]) == (422, "coverage.generalized")
@@ -147,7 +148,8 @@ async def test_what_follows_it_is_refused_where_it_is_named_and_else_leaves_it_o
 
 async def test_a_watch_of_all_layers_leaves_it_out(fire: httpx.AsyncClient, db: Database) -> None:
     await save(db, {"area": AREA})
-    assert (await fire.put(WATCH)).status_code == 200
+    begun = await fire.put(WATCH)
+    assert (begun.status_code, begun.json()["notes"]) == (200, [LEFT_OUT])
     (gap,) = await until(fire, "cfd.gaps-loop", lambda found: len(found) == 1)
     await until(fire, "cfd.alerts", lambda found: len(found) == 1)
     assert gap["properties"]["km2"] == pytest.approx((await ask(fire, agencies=["cfd"]))["gap_km2"], abs=0.01)

@@ -89,7 +89,8 @@ async def test_gaps_follow_the_picture_and_the_alert_says_when_the_rule_breaks_a
         {"covered_share_at_least": 0.9},
     )
     begun = (await fire.put(WATCH)).json()
-    assert begun == {"analysis": "loop", "gaps": "cfd.gaps-loop", "alerts": "cfd.alerts", "status": "actual"}
+    layers = {"gaps": "cfd.gaps-loop", "alerts": "cfd.alerts"}
+    assert begun == {"analysis": "loop", **layers, "status": "actual", "notes": []}
     (cleared,) = await until(fire, "cfd.alerts", lambda found: len(found) == 1)
     assert cleared["properties"]["status"] == "cleared"
 
