@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from fastapi import APIRouter, Request, Response
 
 from cop.api import examples_timeline
@@ -15,6 +17,7 @@ from cop.planning.jobs import Answer
 from cop.planning.timeline_question import parse_timeline, settle_timeline
 from layers.errors import Invalid
 from layers.model import Scope
+from layers.planning.runs import record_run
 
 router = APIRouter(tags=["coverage"])
 
@@ -33,7 +36,8 @@ async def post_timeline(request: Request, access: Accessed, database: Databased)
     `valid_to`). Minutes are exact, not those of the steps; with `minutes: false` only the steps are worked out. With
     `weights` each step says how much of those is covered as well. As
     JSON, as CSV (`?f=csv`: `cell,minutes_uncovered`), or as GeoJSON (`?f=geojson`): the worst moment in polygons. With
-    `Prefer: respond-async` it is worked out as a job.
+    `Prefer: respond-async` it is worked out as a job. The answer carries a `run`; asked with that alone, it is worked
+    out again as of the revisions that it rested on.
     """
     access.require(Scope.PLAN)
     check_query(request, "f")
@@ -45,14 +49,22 @@ async def post_timeline(request: Request, access: Accessed, database: Databased)
             "A CSV is of minutes: leave “minutes” out.", pointer="/minutes", code="timeline.minutes"
         )
 
+    history = timedelta(days=request.app.state.settings.history_days)
+
     async def work(desk: Desk) -> Answer:
         async with database.snapshot() as connection:
-            settled = await settle_timeline(connection, access, asked, most_cells=MOST_CELLS[form])
+            settled = await settle_timeline(
+                connection, access, asked, most_cells=MOST_CELLS[form], history=history
+            )
+        if settled.record is not None:
+            async with database.begin() as connection:
+                await record_run(connection, settled.record)
         read = settled.case, settled.histories, settled.window
         if form == "csv":
             return Answer(await desk.run(answers.as_csv, *read), TYPES[form])
         answer = answers.as_geojson if form == "geojson" else answers.as_json
-        return Answer(await desk.run(answer, *read, asked.exact, {"status": settled.status}), TYPES[form])
+        stated = {"run": str(settled.run), "status": settled.status}
+        return Answer(await desk.run(answer, *read, asked.exact, stated), TYPES[form])
 
     return await answer_or_job(request, access, work)
 

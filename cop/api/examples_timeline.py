@@ -15,6 +15,7 @@ _QUESTION: dict[str, Any] = {
     "window": {"from": "2026-11-22T06:00:00Z", "to": "2026-11-23T06:00:00Z", "step_minutes": 15},
 }
 _TIMELINE: dict[str, Any] = {
+    "run": "4b5b0f0e-6d0c-4b5e-9a53-0a3f6f0f2f11",
     "status": "exercise",
     "window": {"from": "2026-11-22T06:00:00Z", "to": "2026-11-23T06:00:00Z", "step_minutes": 15.0},
     "read_at": "2026-11-23T08:10:00.4Z",

@@ -16,6 +16,9 @@ from layers.model import JsonObject, LayerName, Status
 from layers.planning.model import Case, Roads
 from layers.planning.runs import Inputs, Run, read_run
 
+OF_A_TIMELINE = ("window", "minutes")
+"""What a run of a timeline says besides its question."""
+
 
 async def find_run(connection: AsyncConnection, access: Access, id: UUID) -> Run:
     """The viewer's agency's run, if everything that it rests on is still to be seen; else `NotFound`."""
@@ -44,7 +47,7 @@ def others_of(inputs: Inputs) -> list[LayerName]:
 
 def question_of(run: Run) -> Question:
     """The question that *run* was, about the very layers that it read; there may have been none."""
-    stated = {name: value for name, value in run.question.items() if name != "layers"}
+    stated = {name: value for name, value in run.question.items() if name not in ("layers", *OF_A_TIMELINE)}
     return replace(parse_question(stated), layers=tuple(layer for layer, _ in run.inputs.heads))
 
 

@@ -6,19 +6,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from cop.auth import Access
 from cop.planning.question import Question, number, object_of, parse_question, time_of
+from cop.planning.recording import OF_A_TIMELINE, find_run, question_of
 from cop.planning.settling import choose_layers, left_out, settle
 from layers.errors import Invalid
 from layers.model import Status
 from layers.planning.model import Case
-from layers.planning.spells import History, read_histories
-from layers.planning.timeline import Window
+from layers.planning.runs import Run
+from layers.planning.spells import History, Reading, read_histories
+from layers.planning.timeline import Window, moment_of
 
-MEMBERS = ("window", "minutes")
 DEFAULT_STEP_MINUTES = 15.0
 MAX_STEP_MINUTES = 100_000.0
 MIN_STEP_MINUTES = 1 / 60
@@ -29,7 +31,8 @@ class TimelineQuestion:
     """What is asked, and when."""
 
     question: Question
-    window: Window
+    window: Window | None
+    """None: that of the run which is asked again."""
     exact: bool
     """Whether the minutes of each cell are asked for, not only the steps."""
 
@@ -43,20 +46,25 @@ class SettledTimeline:
     histories: Sequence[History]
     window: Window
     status: Status
+    run: UUID
+    record: Run | None
+    """What is to be written down; nothing where an earlier run is asked again."""
 
 
 def parse_timeline(body: object) -> TimelineQuestion:
     """The timeline that *body* asks for. Raises `Invalid` or `TooLarge` with a pointer (`timeline.*`, `coverage.*`)."""
-    question = parse_question(body, also=MEMBERS)
+    question = parse_question(body, also=OF_A_TIMELINE)
     assert isinstance(body, dict), "parsed"
-    for name, given in (("run", question.run), ("at", question.at)):
-        if given is not None:
-            detail = f"A timeline has a window instead of “{name}”."
-            raise Invalid(detail, pointer=f"/{name}", code=f"timeline.{name}")
+    if question.at is not None:
+        raise Invalid("A timeline has a window instead of “at”.", pointer="/at", code="timeline.at")
+    if question.run is not None and "window" in body:
+        detail = "A run has settled its window; it cannot stand beside “run”."
+        raise Invalid(detail, pointer="/window", code="timeline.run")
     exact = body.get("minutes", True)
     if type(exact) is not bool:
         raise Invalid("“minutes” is true or false.", pointer="/minutes", code="timeline.minutes")
-    return TimelineQuestion(question, _window(body.get("window")), exact)
+    window = None if question.run is not None else _window(body.get("window"))
+    return TimelineQuestion(question, window, exact)
 
 
 def _window(value: object) -> Window:
@@ -84,15 +92,48 @@ def _time(window: dict[str, Any], name: str) -> Any:
 
 
 async def settle_timeline(
-    connection: AsyncConnection, access: Access, asked: TimelineQuestion, *, most_cells: int
+    connection: AsyncConnection,
+    access: Access,
+    asked: TimelineQuestion,
+    *,
+    most_cells: int,
+    history: timedelta,
 ) -> SettledTimeline:
-    """What *asked* rests on, for whoever asks; *connection* is a `Database.snapshot`. Raises what `settle` does, and
-    `TooLarge` (`timeline.too_many_states`).
+    """What *asked* rests on, for whoever asks; *connection* is a `Database.snapshot`.
+
+    An earlier run is its question again, over its window and as of its revisions. Raises what `settle` does, `TooLarge`
+    (`timeline.too_many_states`), and `Invalid` (`timeline.run`) for a run that was of one moment.
     """
-    settled = await settle(connection, access, asked.question, most_cells=most_cells, exact=True)
-    layers, _ = choose_layers(access, asked.question, exact=True)
+    question, window, reading = asked.question, asked.window, None
+    run = None if question.run is None else await find_run(connection, access, question.run)
+    if run is not None:
+        if "window" not in run.question:
+            raise Invalid(
+                "This run is of one moment; a timeline has a window.", pointer="/run", code="timeline.run"
+            )
+        window = _window(run.question["window"])
+        reading = Reading(run.at, [head for _, head in run.inputs.heads])
+        question = question_of(run)
+    assert window is not None, "only a run has none of its own"
+    settled = await settle(
+        connection, access, asked.question, most_cells=most_cells, history=history, exact=True
+    )
+    layers, _ = choose_layers(access, question, exact=True)
     named = [(layer, access.directory.agencies[layer.agency].slug) for layer in layers]
-    notes = (*settled.case.notes, *left_out(access, asked.question))
-    case = replace(settled.case, sources=(), notes=notes)
-    histories = await read_histories(connection, named, case.area, case.resolution, asked.window, case.rule)
-    return SettledTimeline(case, histories, asked.window, settled.status)
+    case = replace(settled.case, sources=(), notes=(*settled.case.notes, *left_out(access, question)))
+    histories = await read_histories(
+        connection, named, case.area, case.resolution, window, case.rule, reading
+    )
+    record = settled.record
+    if record is not None:
+        over = {"window": _window_json(window), "minutes": asked.exact}
+        record = replace(record, question=record.question | over)
+    return SettledTimeline(case, histories, window, settled.status, settled.run, record)
+
+
+def _window_json(window: Window) -> dict[str, Any]:
+    return {
+        "from": moment_of(window.begin_us).isoformat(),
+        "to": moment_of(window.end_us).isoformat(),
+        "step_minutes": window.step_us / 60_000_000,
+    }

@@ -19,6 +19,7 @@ from layers.admission import MAX_SKEW_S
 from layers.database import driver
 from layers.errors import TooLarge
 from layers.hexes import Field, Hexes
+from layers.log import Head
 from layers.model import BBox, FeatureId, Layer
 from layers.planning.coverage import streets_of
 from layers.planning.ground import boxes_near, grounds, hexes_errors
@@ -54,25 +55,37 @@ class History:
     """From when on the log tells all; None: from the layer's beginning."""
 
 
+class Reading(NamedTuple):
+    """An earlier reading of some layers: when it was, and as of which revision of each."""
+
+    at: datetime
+    heads: Sequence[Head]
+
+
 # What stood when the window begins is, of a feature that has not changed since, what stands now; of any other the
 # newest change from before: looked up by the feature, so OFFSET keeps the planner from walking back through the log of
 # the whole layer. A state ends with the feature's next change, wherever that moved it: so the chain is made first.
+# Nothing beyond a revision is known: that of now, or of the reading that is made again.
 STATES = """
 WITH candidate AS MATERIALIZED (
     SELECT id FROM feature WHERE layer_id = $1 AND received_at > $7
     UNION
     SELECT feature_id FROM change WHERE layer_id = $1 AND op = 'gone' AND received_at > $7
+    UNION
+    SELECT id FROM feature WHERE layer_id = $1 AND revision > $11
+    UNION
+    SELECT feature_id FROM change WHERE layer_id = $1 AND op = 'gone' AND revision > $11
 ), logged AS (
     SELECT before.* FROM candidate CROSS JOIN LATERAL (
         SELECT * FROM (
             SELECT feature_id, revision, op, geometry, properties, observed_at, received_at, expires_at FROM change
             WHERE layer_id = $1 AND feature_id = candidate.id AND op <> 'late'
-              AND received_at <= $7 AND received_at > $9
+              AND received_at <= $7 AND received_at > $9 AND revision <= $11
             OFFSET 0) AS known
         ORDER BY revision DESC LIMIT 1) AS before
     UNION ALL
     SELECT feature_id, revision, op, geometry, properties, observed_at, received_at, expires_at FROM change
-    WHERE layer_id = $1 AND op <> 'late' AND received_at > $7 AND received_at < $8
+    WHERE layer_id = $1 AND op <> 'late' AND received_at > $7 AND received_at < $8 AND revision <= $11
 ), chained AS (
     SELECT *, lead(received_at) OVER (PARTITION BY feature_id ORDER BY revision) AS followed_at FROM logged
 ), state AS (
@@ -84,7 +97,7 @@ WITH candidate AS MATERIALIZED (
     FROM feature
     LEFT JOIN coverage AS stored
         ON stored.layer_id = $1 AND stored.feature_id = feature.id AND get_byte(stored.ranges, 0) = $2
-    WHERE feature.layer_id = $1 AND received_at <= $7
+    WHERE feature.layer_id = $1 AND received_at <= $7 AND feature.revision <= $11
 )
 SELECT id, properties::text AS properties, observed_at,
        CASE WHEN is_point THEN ST_X(geometry) END AS lng,
@@ -109,22 +122,27 @@ async def read_histories(
     resolution: int,
     window: Window,
     rule: Rule,
+    reading: Reading | None = None,
 ) -> tuple[History, ...]:
     """How what each of *layers* (with its agency's slug) holds near *area* stands during *window*.
 
-    All of one moment if *connection* is a `Database.snapshot`. Raises `TooLarge` (`timeline.too_many_states`) beyond
-    MAX_STATES or MAX_STATE_BYTES. Of units that grow stale only what may still count is read. What the viewer may see
-    is the caller's to have settled.
+    As it is known now, or was at an earlier *reading*. All of one moment if *connection* is a `Database.snapshot`.
+    Raises `TooLarge` (`timeline.too_many_states`) beyond MAX_STATES or MAX_STATE_BYTES. Of units that grow stale only
+    what may still count is read. What the viewer may see is the caller's to have settled.
     """
     raw = await driver(connection)
-    now: datetime = await raw.fetchval("SELECT now()")
+    now: datetime = await raw.fetchval("SELECT now()") if reading is None else reading.at
     begin, end = moment_of(window.begin_us), moment_of(window.end_us)
     histories: list[History] = []
     left, left_bytes = MAX_STATES, MAX_STATE_BYTES
-    for layer, agency in layers:
+    for number, (layer, agency) in enumerate(layers):
         heard = _heard_since(layer, begin, rule)
         sides = sides_near(layer, area, resolution)
-        found = await raw.fetch(STATES, layer.id, resolution, *sides, begin, end, heard, left + 1)
+        head = dict(await raw.fetchrow(HEAD, layer.id))
+        if reading is not None:
+            head["revision"] = reading.heads[number].revision
+        bounds = begin, end, heard, left + 1, head["revision"]
+        found = await raw.fetch(STATES, layer.id, resolution, *sides, *bounds)
         left -= len(found)
         left_bytes -= sum(len(row["properties"]) + len(row["shape"] or "") for row in found)
         if left < 0 or left_bytes < 0:
@@ -134,7 +152,6 @@ async def read_histories(
             )
             raise TooLarge(detail, code="timeline.too_many_states")
         states = tuple(_state_of(row) for row in found)
-        head = await raw.fetchrow(HEAD, layer.id)
         source = replace(source_of(layer, agency, (), head), as_of=now)
         histories.append(History(source, states, await _told_since(raw, layer, head["revision"], now)))
     return tuple(histories)

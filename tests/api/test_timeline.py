@@ -227,7 +227,43 @@ async def test_the_past_is_told_by_the_log(clients: Clients, db: Database) -> No
     expected = {cell: 50.0 if cell in first else 45.0 if cell in second else 60.0 for cell in filled(AREA)}
     assert {cell: float(value) for cell, value in minutes.items()} == expected
     assert found["inputs"][0]["states"] == 3
-    assert await ask(fire, **question) | {"read_at": ""} == found | {"read_at": ""}
+    assert await ask(fire, **question) | {"read_at": "", "run": ""} == found | {"read_at": "", "run": ""}
+
+
+async def test_a_run_is_told_again_whatever_has_happened_since(clients: Clients, db: Database) -> None:
+    fire = clients["cfd"]
+    here = at(-87.64, 41.88)
+    await add(
+        fire,
+        "cfd.units",
+        "units",
+        *(feature(id, here, status="available") for id in ("moves", "goes", "stays")),
+        reach_m=900,
+        stale_after_s=1200,
+    )
+    now = datetime.now(UTC)
+    found = await ask(fire, window=window(now - HOUR, 3, 10))
+    await fire.post(
+        "/collections/cfd.units/items", json=feature("moves", at(-87.62, 41.92), status="available")
+    )
+    await fire.post("/collections/cfd.units/items", json=feature("comes", here, status="available"))
+    await fire.delete("/collections/cfd.units/items/goes")
+    again = await fire.post(ASK, json={"run": found["run"]})
+    assert again.json() == found
+    other = await ask(fire, window=window(now - HOUR, 3, 10))
+    assert other["steps"] != found["steps"]
+    assert (await clients["ems"].post(ASK, json={"run": found["run"]})).json()["code"] == "run.not_found"
+    kept = (await fire.get(f"/coverage/runs/{found['run']}")).json()
+    assert kept["question"]["window"]["step_minutes"] == 10
+
+
+async def test_a_run_of_one_moment_has_no_timeline_and_one_over_time_has_a_moment(clients: Clients) -> None:
+    fire = clients["cfd"]
+    moment = (await fire.post("/coverage/analysis", json={"area": AREA})).json()
+    assert (await fire.post(ASK, json={"run": moment["run"]})).json()["code"] == "timeline.run"
+    over = await ask(fire)
+    analysed = await fire.post("/coverage/analysis", json={"run": over["run"]})
+    assert (analysed.status_code, analysed.json()["at"]) == (200, over["read_at"])
 
 
 async def test_what_is_still_to_come_is_said(clients: Clients) -> None:

@@ -203,5 +203,5 @@ async def test_states_are_found_by_indexes(db: Database, publisher: Publisher) -
     async with db.connect() as connection:
         raw = await driver(connection)
         await raw.execute("SET enable_seqscan = off")
-        plan = await raw.fetch(f"EXPLAIN {STATES}", layer.id, 9, *sides, *moments, 100)
+        plan = await raw.fetch(f"EXPLAIN {STATES}", layer.id, 9, *sides, *moments, 100, 1_000)
     assert not [line[0] for line in plan if "Seq Scan on" in line[0]]
