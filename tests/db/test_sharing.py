@@ -40,7 +40,7 @@ async def both(url: str, edits: list[tuple[int, str, Grade]], scopes: frozenset[
         async with db.engine.connect() as connection:  # never committed: each example starts from nothing
             for slug in AGENCIES:
                 await directory.add_agency(connection, slug)
-            names = [f"{slug}.{kind}" for slug in AGENCIES for kind in ("units", "zones")]
+            names = [f"{slug}.{kind}" for slug in AGENCIES for kind in ("units", "assets")]
             for name in names:
                 await directory.add_layer(connection, name, kind=name.partition(".")[2])
             shares: dict[tuple[str, str], Grade] = {}

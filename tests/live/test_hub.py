@@ -598,7 +598,7 @@ def test_when_many_come_at_once_they_are_served_over_several_ticks_and_nobody_el
     new = [Viewing(world, world.hubs[0]) for _ in range(20)]
     for viewing in new:
         viewing.say("subscribe", layers=["one.units"])
-    world.hubs[0].clock = world.pass_the_time  # Each look at the clock takes 50 ms: a tick has time for few.
+    world.hubs[0].clock = world.pass_the_time  # Each look at the clock takes 20 ms: a tick has time for few.
     world.logs[UNITS].put("e2", IN_CHICAGO)
     world.catch_up(world.hubs[0])
     world.tick(world.hubs[0])

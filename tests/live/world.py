@@ -173,7 +173,7 @@ class World:
 
     def pass_the_time(self) -> int:
         """A clock for a process that is out of breath."""
-        self.now += 50
+        self.now += 20
         return self.now
 
     def tick(self, hub: Hub) -> None:
