@@ -231,8 +231,8 @@ def layer_share(
     """Share a layer."""
 
     async def share(connection: AsyncConnection) -> None:
+        grade = Grade.GENERALIZED if generalized else Grade.FULL
         for each in audience:
-            grade = Grade.GENERALIZED if generalized else Grade.FULL
             await directory.share(connection, layer, each, grade)
 
     _administer(share)

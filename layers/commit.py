@@ -21,8 +21,9 @@ import shapely
 
 from layers import admission, store
 from layers.errors import Conflict, InvalidFeature, LayersError, PushRejected, TooLarge
+from layers.kinds import COVERING
 from layers.model import Edit, FeatureId, JsonObject, Layer, LayerName, Receipt, Rejection, Stream
-from layers.planning.ground import COVERING, coverage_of
+from layers.planning.ground import coverage_of
 
 MAX_LIVE_FEATURES = 100_000
 """Features in one layer that streams one by one: each viewer's page holds them all."""

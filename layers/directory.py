@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from layers import tables
 from layers.errors import Conflict, Invalid, NotFound
-from layers.kinds import KINDS
+from layers.kinds import ANALYSED, KINDS
 from layers.log import CHANNEL
 from layers.model import (
     Agency,
@@ -35,7 +35,6 @@ from layers.model import (
     Stream,
     Viewer,
 )
-from layers.planning.ground import ANALYSED
 from layers.sharing import grade, visible
 
 SLUG = re.compile(r"[a-z][a-z0-9-]{0,31}")

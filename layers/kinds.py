@@ -29,6 +29,11 @@ MAX_DEPTH = 28
 MAX_NUMBER = 1e30
 """The database keeps numbers as written-out decimals: beyond this a short body would grow large in storage."""
 
+COVERING = frozenset({"assets", "coverage"})
+"""Kinds whose features' hexes are stored at write. Units cover ground too, but move: theirs are made when asked for."""
+ANALYSED = COVERING | {"units"}
+"""Kinds whose features can cover ground."""
+
 Check = Callable[[Any], str | None]
 """Says what is expected of a value that does not meet it; None if it does. Prefixed “type:” for the wrong type."""
 

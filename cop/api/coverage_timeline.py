@@ -44,7 +44,7 @@ async def post_timeline(request: Request, access: Accessed, database: Databased)
     form = _form(request)
     body, _ = await read_json(request)
     asked = parse_timeline(body)
-    if form == "csv" and not asked.exact:
+    if form == "csv" and asked.exact is False:
         raise Invalid(
             "A CSV is of minutes: leave “minutes” out.", pointer="/minutes", code="timeline.minutes"
         )
@@ -64,7 +64,7 @@ async def post_timeline(request: Request, access: Accessed, database: Databased)
             return Answer(await desk.run(answers.as_csv, *read), TYPES[form])
         answer = answers.as_geojson if form == "geojson" else answers.as_json
         stated = {"run": str(settled.run), "status": settled.status}
-        return Answer(await desk.run(answer, *read, asked.exact, stated), TYPES[form])
+        return Answer(await desk.run(answer, *read, settled.exact, stated), TYPES[form])
 
     return await answer_or_job(request, access, work)
 

@@ -93,6 +93,8 @@ class Socket(asyncio.BufferedProtocol):
         self._recording = recording
         self._rest = bytearray()
         """The beginning of a frame of which the end has not come."""
+        self._answered = self._opened = False
+        """Whether the head of the answer to the handshake has come, and whether it let us in."""
         self._parts: list[bytes] = []
         self._binary = False
         self._awaited: tuple[bytes, asyncio.Future[float]] | None = None
@@ -130,7 +132,7 @@ class Socket(asyncio.BufferedProtocol):
 
     def _read(self, data: memoryview, now: int) -> int:
         """Take in what is whole of *data*; how many bytes that were."""
-        done = 0 if self.open.done() else self._shake(data)
+        done = 0 if self._opened else self._shake(data)
         while (frame := _frame_at(data, done)) is not None:
             first, start, end = frame
             if first & 0x08:
@@ -141,16 +143,20 @@ class Socket(asyncio.BufferedProtocol):
         return done
 
     def _shake(self, data: memoryview) -> int:
-        """Take in the answer to the handshake once its head is whole; how many bytes of *data* that were."""
-        head, mark, _ = bytes(data).partition(_HEAD_END)
-        size = len(head) + len(mark)
-        if not mark:
-            return 0
-        self._hand_over(data[:size])
-        if self._protocol.state is not State.OPEN:  # Refused: what follows is the reason.
-            self._hand_over(data[size:])
-            return len(data)
-        return size
+        """Take in the answer to the handshake, its head in one; how many bytes of *data* that were."""
+        size = 0
+        if not self._answered:
+            head, mark, _ = bytes(data).partition(_HEAD_END)
+            if not mark:
+                return 0
+            size = len(head) + len(mark)
+            self._answered = True
+            self._hand_over(data[:size])
+            self._opened = self._protocol.state is State.OPEN
+        if self._opened:
+            return size
+        self._hand_over(data[size:])  # The reason why not, however many readings it takes.
+        return len(data)
 
     def _hand_over(self, data: memoryview) -> None:
         """Let the library see to it."""

@@ -305,11 +305,6 @@ class Frame(NamedTuple):
     packed: bool
     """Whether it is a binary message, with moves as records."""
 
-    def whole(self) -> str | bytes:
-        """The message in one."""
-        message = b"".join(self.pieces)
-        return message if self.packed else message.decode()
-
 
 Message = str | Frame
 """What is sent to a viewer."""
@@ -317,7 +312,10 @@ Message = str | Frame
 
 def whole(message: Message) -> str | bytes:
     """A message in one."""
-    return message if isinstance(message, str) else message.whole()
+    if isinstance(message, str):
+        return message
+    joined = b"".join(message.pieces)
+    return joined if message.packed else joined.decode()
 
 
 def frame(

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 from uuid import UUID, uuid4
 
 import shapely
@@ -24,9 +24,11 @@ from layers.database import Database, driver
 from layers.directory import fits
 from layers.errors import Invalid
 from layers.geometry import place
+from layers.hexes import fill
+from layers.kinds import ANALYSED
 from layers.model import Grade, Layer, LayerId, Status
-from layers.planning.generalized import MARGIN_M, generalized
-from layers.planning.ground import ANALYSED, check_area, hexes_errors
+from layers.planning.generalized import generalized
+from layers.planning.ground import check_area, hexes_errors
 from layers.planning.history import read_sources_at, read_sources_of
 from layers.planning.model import Along, Case, Geometry, Roads, Source
 from layers.planning.reading import read_roads, read_sources, sides_near
@@ -44,6 +46,15 @@ class Settled:
     """An answer with anything of an exercise in it is one of an exercise."""
     record: Run | None = None
     """What is to be written down; nothing where an earlier run is asked again."""
+
+
+class Given(NamedTuple):
+    """What is read: of which layers (with their agencies' slugs), which of them to be made coarse, and where."""
+
+    layers: list[tuple[Layer, str]]
+    coarse: frozenset[LayerId]
+    area: Geometry
+    resolution: int
 
 
 def forgotten(_: UUID) -> None:
@@ -99,12 +110,9 @@ async def settle(
     area = await _area(connection, access, question, placed_before=run is not None)
     check_area(area, question.resolution, limit=most_cells)
     weighing = weighing_layer(access, question.weights, status)
-    coarse = [access.grade(layer) is Grade.GENERALIZED for layer in layers]
-    if (
-        run is not None
-        and (known := remembered(run.id)) is not None
-        and [source.generalized for source in known.sources] == coarse
-    ):
+    coarse = [layer for layer in layers if access.grade(layer) is Grade.GENERALIZED]
+    known = None if run is None else remembered(run.id)
+    if run is not None and known is not None and known.generalized == {layer.name for layer in coarse}:
         return Settled(run.id, known, run.status)
     now = await _moment(connection)
     asked_at = now if run is None else run.asked_at
@@ -113,10 +121,8 @@ async def settle(
         detail = f"What was before {history.days} days ago is no longer known."
         raise Invalid(detail, pointer="/at" if run is None else "/run", code="coverage.at")
     named = [(layer, access.directory.agencies[layer.agency].slug) for layer in layers]
-    beyond = {layer.id: MARGIN_M for layer, is_coarse in zip(layers, coarse, strict=True) if is_coarse}
-    sources, notes = await _sources(connection, named, area, question.resolution, (at, asked_at), run, beyond)
-    sources, approximate = await _made_coarse(sources, named, beyond, area, question.resolution)
-    notes += approximate
+    given = Given(named, frozenset(layer.id for layer in coarse), area, question.resolution)
+    sources, notes = await _sources(connection, given, (at, asked_at), run)
     roads = await _roads(connection, access, question, area, status)
     if roads is not None:
         notes += _of_roads(roads, at, asked_at, run)
@@ -211,59 +217,45 @@ async def _moment(connection: AsyncConnection) -> datetime:
 
 
 async def _sources(
-    connection: AsyncConnection,
-    layers: list[tuple[Layer, str]],
-    area: Geometry,
-    resolution: int,
-    moments: tuple[datetime, datetime],
-    run: Run | None,
-    beyond: Mapping[LayerId, float],
+    connection: AsyncConnection, given: Given, moments: tuple[datetime, datetime], run: Run | None
 ) -> tuple[tuple[Source, ...], list[str]]:
     """What was known at the first of *moments*; no more than at the second, when it was asked."""
     at, asked_at = moments
     known_at = min(at, asked_at)
+    layers, coarse, area, resolution = given
     notes: list[str] = []
     if run is not None:
         heads = [head for _, head in run.inputs.heads]
-        sources, notes = await read_sources_of(connection, layers, heads, area, resolution, known_at, beyond)
+        sources, notes = await read_sources_of(connection, layers, heads, area, resolution, known_at, coarse)
     elif at < asked_at:
-        sources, notes = await read_sources_at(connection, layers, area, resolution, at, beyond)
+        sources, notes = await read_sources_at(connection, layers, area, resolution, at, coarse)
     else:
-        sources = await read_sources(connection, layers, area, resolution, beyond)
+        sources = await read_sources(connection, layers, area, resolution, coarse)
     if at > asked_at:
         sources = tuple(replace(source, as_of=asked_at) for source in sources)
         notes.append(
             f"Still to come: with the features of {asked_at:%Y-%m-%d %H:%M:%S} UTC that are valid then."
         )
-    return sources, notes
-
-
-async def _made_coarse(
-    sources: tuple[Source, ...],
-    layers: list[tuple[Layer, str]],
-    beyond: Mapping[LayerId, float],
-    area: Geometry,
-    resolution: int,
-) -> tuple[tuple[Source, ...], list[str]]:
-    """*sources* with those of the layers in *beyond* generalized, and what to say of them."""
-
-    def coarse() -> tuple[Source, ...]:
-        return tuple(
-            generalized(source, area, resolution, sides_near(layer, area, resolution))
-            if layer.id in beyond
-            else source
-            for source, (layer, _) in zip(sources, layers, strict=True)
-        )
-
-    if not beyond:
-        return sources, []
-    notes = [
+    if not coarse:
+        return sources, notes
+    notes += [
         f"Approximate: {agency} shares {layer.name} at 1 km."
         for layer, agency in layers
-        if layer.id in beyond
+        if layer.id in coarse
     ]
+    return await asyncio.to_thread(_made_coarse, sources, given), notes
+
+
+def _made_coarse(sources: tuple[Source, ...], given: Given) -> tuple[Source, ...]:
+    """*sources*, of which those that may only be counted are generalized."""
     with hexes_errors():
-        return await asyncio.to_thread(coarse), notes
+        area = fill(given.area, given.resolution)
+        return tuple(
+            generalized(source, area, sides_near(layer, given.area, given.resolution))
+            if layer.id in given.coarse
+            else source
+            for source, (layer, _) in zip(sources, given.layers, strict=True)
+        )
 
 
 def _of_roads(roads: Roads, at: datetime, asked_at: datetime, run: Run | None) -> list[str]:

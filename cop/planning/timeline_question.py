@@ -33,8 +33,8 @@ class TimelineQuestion:
     question: Question
     window: Window | None
     """None: that of the run which is asked again."""
-    exact: bool
-    """Whether the minutes of each cell are asked for, not only the steps."""
+    exact: bool | None
+    """Whether the minutes of each cell are asked for, not only the steps; None: as the run did that is asked again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,7 @@ class SettledTimeline:
     """Without features; its moment is that of the reading."""
     histories: Sequence[History]
     window: Window
+    exact: bool
     status: Status
     run: UUID
     record: Run | None
@@ -60,8 +61,8 @@ def parse_timeline(body: object) -> TimelineQuestion:
     if question.run is not None and "window" in body:
         detail = "A run has settled its window; it cannot stand beside “run”."
         raise Invalid(detail, pointer="/window", code="timeline.run")
-    exact = body.get("minutes", True)
-    if type(exact) is not bool:
+    exact = body.get("minutes", True if question.run is None else None)
+    if "minutes" in body and type(exact) is not bool:
         raise Invalid("“minutes” is true or false.", pointer="/minutes", code="timeline.minutes")
     window = None if question.run is not None else _window(body.get("window"))
     return TimelineQuestion(question, window, exact)
@@ -104,7 +105,7 @@ async def settle_timeline(
     An earlier run is its question again, over its window and as of its revisions. Raises what `settle` does, `TooLarge`
     (`timeline.too_many_states`), and `Invalid` (`timeline.run`) for a run that was of one moment.
     """
-    question, window, reading = asked.question, asked.window, None
+    question, window, exact, reading = asked.question, asked.window, asked.exact, None
     run = None if question.run is None else await find_run(connection, access, question.run)
     if run is not None:
         if "window" not in run.question:
@@ -112,9 +113,11 @@ async def settle_timeline(
                 "This run is of one moment; a timeline has a window.", pointer="/run", code="timeline.run"
             )
         window = _window(run.question["window"])
+        exact = run.question["minutes"] if exact is None else exact
         reading = Reading(run.at, [head for _, head in run.inputs.heads])
         question = question_of(run)
     assert window is not None, "only a run has none of its own"
+    assert exact is not None, "the same"
     settled = await settle(
         connection, access, asked.question, most_cells=most_cells, history=history, exact=True
     )
@@ -126,9 +129,9 @@ async def settle_timeline(
     )
     record = settled.record
     if record is not None:
-        over = {"window": _window_json(window), "minutes": asked.exact}
+        over = {"window": _window_json(window), "minutes": exact}
         record = replace(record, question=record.question | over)
-    return SettledTimeline(case, histories, window, settled.status, settled.run, record)
+    return SettledTimeline(case, histories, window, exact, settled.status, settled.run, record)
 
 
 def _window_json(window: Window) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from typing import Any
 from cop.planning.question import number, object_of
 from layers.admission import feature_id
 from layers.errors import Invalid, InvalidFeature, TooLarge
+from layers.kinds import ANALYSED
 from layers.model import FeatureId, LayerName
-from layers.planning.ground import ANALYSED
 from layers.planning.model import MAX_REACH_M
 from layers.planning.what_if import (
     MAX_CHANGES,

@@ -18,7 +18,7 @@ from h3.api import basic_str as h3
 from layers.hexes import Hexes, fill
 from layers.model import FeatureId
 from layers.planning.judging import CAPABILITIES
-from layers.planning.model import Geometry, Row, Source
+from layers.planning.model import Row, Source
 
 RESOLUTION = 8
 """Cells of 0.7 km², a good kilometre from corner to corner."""
@@ -28,23 +28,22 @@ KEPT = frozenset({*CAPABILITIES, "status", "reach_m", "valid_from", "valid_to"})
 """The properties that decide whether and how far a feature covers; nothing else of it is to be known."""
 
 
-def generalized(source: Source, area: Geometry, resolution: int, sides: Sequence[Sequence[float]]) -> Source:
+def generalized(source: Source, area: Hexes, sides: Sequence[Sequence[float]]) -> Source:
     """*source*, of which more was read than is asked about, with each feature made coarse.
 
     What stands somewhere goes to the middle of its cell; coverage becomes the cells whose middle it holds. A feature is
     called after its cell, with a number where there are several. Left out is what then stands in none of the boxes
     *sides* (wests, souths, easts and norths), and coverage that then has nothing of *area*.
     """
-    near = fill(area, resolution) if source.kind == "coverage" else None
     rows = []
     for row in source.rows:
         cell = _cell_of(row)
         if cell is None:
             continue
         coarse = Row(FeatureId(cell), _kept(row.properties), row.observed_at, None, None, None)
-        if near is not None and row.shape is not None:
-            hexes = _at(fill(json.loads(row.shape), RESOLUTION), resolution)
-            if hexes.touches(near):
+        if source.kind == "coverage" and row.shape is not None:
+            hexes = _at(fill(json.loads(row.shape), RESOLUTION), area.resolution)
+            if hexes.touches(area):
                 rows.append(coarse._replace(shape=_outline(cell), stored=hexes.pack()))
             continue
         lat, lng = h3.cell_to_latlng(cell)

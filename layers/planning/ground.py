@@ -25,14 +25,11 @@ from layers.hexes import (
     fills,
     union_by,
 )
+from layers.kinds import COVERING
 from layers.model import BBox, LayerRules
 from layers.planning.model import Along, Geometry, Row, Rule, Source, Straight
 from layers.planning.streets import Streets
 
-COVERING = frozenset({"assets", "coverage"})
-"""Kinds whose features' hexes are stored at write. Units cover ground too, but move: theirs are made when asked for."""
-ANALYSED = COVERING | {"units"}
-"""Kinds whose features can cover ground."""
 MAX_STORED_CELLS = 1_000_000
 """Cells that one feature may cover: a fill of some 20 ms. About a hundred thousand km² at resolution 9."""
 MAX_AREA_CELLS = 5_000_000

@@ -5,7 +5,7 @@ What has not changed since is read as it stands; what has changed, or is gone, f
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -16,8 +16,9 @@ from layers.database import driver
 from layers.errors import LogTruncated
 from layers.log import Head
 from layers.model import Layer, LayerId
+from layers.planning.generalized import MARGIN_M
 from layers.planning.model import Geometry, Source
-from layers.planning.reading import NOWHERE, Allowance, rows_of, sides_near, source_of
+from layers.planning.reading import Allowance, rows_of, sides_near, source_of
 
 # The log has no index by time within a layer, but revisions are in the order in which they were received: some thirty
 # halvings find the last by then. Where upkeep has left a hole, the row after it speaks for it.
@@ -111,18 +112,18 @@ async def read_sources_at(
     area: Geometry,
     resolution: int,
     at: datetime,
-    beyond: Mapping[LayerId, float] = NOWHERE,
+    coarse: frozenset[LayerId] = frozenset(),
 ) -> tuple[tuple[Source, ...], list[str]]:
     """What each of *layers* (with its agency's slug) held near *area* at the moment *at*, as far as was known then.
 
-    Of some, what lay so many metres *beyond* as well. Known was what had been received by then; what had expired by
-    then is left out. *at* is past, and within the log's history: who asks has seen to it. All is read at one moment if
-    *connection* is a `Database.snapshot`. Also notes, a line each, on layers of which the log no longer holds
-    everything. Raises `TooLarge` as `read_sources` does.
+    Of those that are to be made *coarse*, what lay MARGIN_M farther out as well.
+    Known was what had been received by then; what had expired by then is left out. *at* is past, and within the log's
+    history: who asks has seen to it. All is read at one moment if *connection* is a `Database.snapshot`. Also notes, a
+    line each, on layers of which the log no longer holds everything. Raises `TooLarge` as `read_sources` does.
     """
     raw = await driver(connection)
     heads = [await raw.fetchrow(HEAD_AT, layer.id, at) for layer, _ in layers]
-    return await _read(raw, layers, heads, area, resolution, at, beyond)
+    return await _read(raw, layers, heads, area, resolution, at, coarse)
 
 
 async def read_sources_of(
@@ -132,7 +133,7 @@ async def read_sources_of(
     area: Geometry,
     resolution: int,
     at: datetime,
-    beyond: Mapping[LayerId, float] = NOWHERE,
+    coarse: frozenset[LayerId] = frozenset(),
 ) -> tuple[tuple[Source, ...], list[str]]:
     """The same as of given *heads*, one a layer; *at*, the moment of their reading, only tells what had expired.
 
@@ -145,7 +146,7 @@ async def read_sources_of(
         if log["epoch"] != head.epoch or not log["first"] - 1 <= head.revision <= log["revision"]:
             raise LogTruncated(f"The log of {layer.name} no longer reaches back to revision {head.revision}.")
         found.append({"epoch": head.epoch, "revision": head.revision, "first": log["first"]})
-    return await _read(raw, layers, found, area, resolution, at, beyond)
+    return await _read(raw, layers, found, area, resolution, at, coarse)
 
 
 async def _read(
@@ -155,14 +156,14 @@ async def _read(
     area: Geometry,
     resolution: int,
     at: datetime,
-    beyond: Mapping[LayerId, float],
+    coarse: frozenset[LayerId],
 ) -> tuple[tuple[Source, ...], list[str]]:
     allowance = Allowance()
     sources: list[Source] = []
     notes: list[str] = []
     for (layer, agency), head in zip(layers, heads, strict=True):
         revision, first = head["revision"], head["first"]
-        sides = sides_near(layer, area, resolution, beyond.get(layer.id, 0.0))
+        sides = sides_near(layer, area, resolution, MARGIN_M if layer.id in coarse else 0.0)
         found = await raw.fetch(SOURCE_AT, layer.id, resolution, *sides, allowance.features + 1, revision, at)
         held, missing = found[0]["held"], found[0]["missing"]
         rows = rows_of([row for row in found if row["id"] is not None])

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Sequence
 from typing import Any
 
 import asyncpg
@@ -12,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from layers.database import driver
 from layers.errors import TooLarge
 from layers.model import BBox, FeatureId, Layer, LayerId
+from layers.planning.generalized import MARGIN_M
 from layers.planning.ground import boxes_near
 from layers.planning.model import MAX_REACH_M, Geometry, Roads, Row, Source
 
@@ -19,8 +19,6 @@ MAX_COVERS = 50_000
 """Features that one analysis reads: a disk for each takes some 6 s."""
 MAX_READ_BYTES = 64_000_000
 """Properties and shapes that one analysis reads; features of the usual size come to a third of it."""
-
-NOWHERE: Mapping[LayerId, float] = MappingProxyType({})
 
 MAX_ROADS, MAX_ROAD_BYTES = 200_000, 64_000_000
 """Streets that one analysis reads: those of a city of millions."""
@@ -70,19 +68,19 @@ async def read_sources(
     layers: Sequence[tuple[Layer, str]],
     area: Geometry,
     resolution: int,
-    beyond: Mapping[LayerId, float] = NOWHERE,
+    coarse: frozenset[LayerId] = frozenset(),
 ) -> tuple[Source, ...]:
     """What each of *layers* (with its agency's slug) holds near *area* and is not expired.
 
-    Of some, what lies so many metres *beyond* as well. All of one moment if *connection* is a `Database.snapshot`.
-    Raises `TooLarge` (`coverage.too_many_features`) beyond MAX_COVERS features or MAX_READ_BYTES. What the viewer may
-    see is the caller's to have settled.
+    Of those that are to be made *coarse*, what lies MARGIN_M farther out as well. All of one moment if *connection* is
+    a `Database.snapshot`. Raises `TooLarge` (`coverage.too_many_features`) beyond MAX_COVERS features or
+    MAX_READ_BYTES. What the viewer may see is the caller's to have settled.
     """
     raw = await driver(connection)
     allowance = Allowance()
     sources: list[Source] = []
     for layer, agency in layers:
-        sides = sides_near(layer, area, resolution, beyond.get(layer.id, 0.0))
+        sides = sides_near(layer, area, resolution, MARGIN_M if layer.id in coarse else 0.0)
         found = await raw.fetch(SOURCE, layer.id, resolution, *sides, allowance.features + 1)
         rows = rows_of(found)
         allowance.take(rows)

@@ -253,6 +253,8 @@ async def test_a_run_is_told_again_whatever_has_happened_since(clients: Clients,
     other = await ask(fire, window=window(now - HOUR, 3, 10))
     assert other["steps"] != found["steps"]
     assert (await clients["ems"].post(ASK, json={"run": found["run"]})).json()["code"] == "run.not_found"
+    steps = await ask(fire, window=window(now - HOUR, 3, 10), minutes=False)
+    assert (await fire.post(ASK, json={"run": steps["run"]})).json() == steps
     kept = (await fire.get(f"/coverage/runs/{found['run']}")).json()
     assert kept["question"]["window"]["step_minutes"] == 10
 

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from cop.bench.plan import Address, Form, LoadFailed, Plan
 from cop.bench.run import run
 from cop.bench.usage import Usage
+from cop.bench.viewer import Recording, Shelf, connect
 from cop.cli import app
 from layers import directory
 from layers.database import Database
@@ -57,6 +58,31 @@ async def test_viewers_that_come_back_miss_nothing(plan: Plan) -> None:
 async def test_viewer_that_may_not_come_in_is_told_why(plan: Plan) -> None:
     with pytest.raises(LoadFailed, match="401"):
         await run(replace(plan, key="cop_view_nobodys"))
+
+
+async def test_why_a_viewer_may_not_come_in_is_read_to_its_end() -> None:
+    told = asyncio.Event()
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        for piece in (
+            b"HTTP/1.1 503 Service Unavailable\r\nContent-",
+            b"Length: 12\r\n\r\nall ",
+            b"are here",
+        ):
+            writer.write(piece)
+            await writer.drain()
+            await asyncio.sleep(0.05)  # So that the next comes in a reading of its own.
+        writer.close()
+        await writer.wait_closed()
+        told.set()
+
+    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as server:
+        host, port = server.sockets[0].getsockname()[:2]
+        recording = Recording({})
+        with pytest.raises(LoadFailed, match=r"503.*all are here"):
+            await connect(Shelf([recording], 1_000), recording, Address(host, port), "json", None)
+        await told.wait()
 
 
 async def test_nobody_is_loaded_who_serves_real_units(plan: Plan, db: Database) -> None:

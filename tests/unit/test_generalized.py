@@ -46,7 +46,7 @@ personal = st.dictionaries(
 def coarse(
     given_: Source, area: Geometry = AREA, resolution: int = 9, near: list[BBox] = EVERYWHERE
 ) -> Source:
-    return generalized(given_, area, resolution, [list(side) for side in zip(*near, strict=True)])
+    return generalized(given_, fill(area, resolution), [list(side) for side in zip(*near, strict=True)])
 
 
 def units(*rows: Row, kind: str = "units") -> Source:

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from layers.errors import TooLarge
 from layers.hexes import Hexes, disk, fill
+from layers.kinds import COVERING
 from layers.model import LayerRules
 from layers.planning.coverage import load
-from layers.planning.ground import COVERING, boxes_near, check_area, coverage_of, grounds
+from layers.planning.ground import boxes_near, check_area, coverage_of, grounds
 from layers.planning.model import Case, Row, Rule
 from tests.unit.hexes_shapes import box
 from tests.unit.planning_cases import AT, row, source
