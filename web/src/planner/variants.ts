@@ -6,11 +6,11 @@ import type { Handle, Handles } from "../map/handles.ts";
 import { EMPTY_COLLECTION } from "../map/overlays.ts";
 import type { Ref } from "../map/symbol-pool.ts";
 import type { Page } from "../page.ts";
+import { featureById } from "../state.ts";
 import type { Position } from "../wire.ts";
 import type { VariantAnswer, WhatIf } from "./answers.ts";
 import { inWords, Newest } from "./asking.ts";
 import { type Change, newName, placedAt, withChange, without } from "./changes.ts";
-import { featureById } from "../state.ts";
 import { readRef } from "./link.ts";
 import type { Plan, VariantName } from "./plan.ts";
 
