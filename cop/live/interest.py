@@ -29,7 +29,8 @@ SAMPLING = 0.5
 """Distance of the samples of a box, in edges of a cell: the cell of any place in the box is that of a sample, or
 one beside it, even where cells are smallest."""
 MARGIN = 0.5
-"""How far beyond the view everything is certain to be seen, in edges of a cell: so far it may be panned for nothing."""
+"""How far beyond the view everything is certain to be seen, in edges of a cell, east and west measured where the view
+is widest: so far it may be panned for nothing."""
 LNG_LIMIT = 540.0
 """How far a map that has been panned around the world may count on; beyond that it is a mistake."""
 EARTH_KM = 6371.0072
@@ -123,8 +124,8 @@ def resolution_for(view: View) -> int | None:
     width_deg = east - west if west <= east else east - west + 360.0
     height_km = (north - south) * KM_PER_DEGREE
     area_km2 = EARTH_KM**2 * radians(min(width_deg, 360.0)) * (sin(radians(north)) - sin(radians(south)))
-    widest = 0.0 if south <= 0.0 <= north else min(abs(south), abs(north))
-    width_km = min(width_deg, 360.0) * KM_PER_DEGREE * cos(radians(widest))
+    # Half of what its two parallels are long: near a pole one of them is far shorter than the other.
+    width_km = min(width_deg, 360.0) * KM_PER_DEGREE * (cos(radians(south)) + cos(radians(north))) / 2
     share = _share_of_average(view.bbox, width_deg)
     for resolution in range(NEAREST, -1, -1):
         # How many cells a box touches on average, wherever it lies (Santaló, Integral Geometry, on convex sets).
@@ -177,13 +178,13 @@ def _unwrapped(west: float, south: float, east: float, north: float) -> Iterator
 def _widened(bbox: BBox, margin_km: float) -> Iterator[BBox]:
     west, south, east, north = bbox
     margin_deg = margin_km / KM_PER_DEGREE
-    south, north = max(south - margin_deg, -90.0), min(north + margin_deg, 90.0)
-    narrow = cos(radians(max(abs(south), abs(north))))
+    south, north = south - margin_deg, north + margin_deg
     width = east - west if west <= east else east - west + 360.0
-    if narrow * 180.0 <= margin_deg or width + 2 * margin_deg / narrow >= 360.0:
-        yield (-180.0, south, 180.0, north)
+    beside = margin_deg / cos(radians(0.0 if south <= 0.0 <= north else min(abs(south), abs(north))))
+    if south <= -90.0 or north >= 90.0 or width + 2 * beside >= 360.0:
+        yield (-180.0, max(south, -90.0), 180.0, min(north, 90.0))
         return
-    yield from _unwrapped(west - margin_deg / narrow, south, west + width + margin_deg / narrow, north)
+    yield from _unwrapped(west - beside, south, west + width + beside, north)
 
 
 def _samples(box: BBox, step_km: float) -> Iterator[tuple[float, float]]:

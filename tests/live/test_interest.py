@@ -122,6 +122,8 @@ def touched(view: View, resolution: int, *, steps: int = 60) -> set[Cell]:
 @settings(deadline=None)
 @given(LNGS, st.floats(-75, 75), st.floats(-4, 1.6), st.floats(-0.5, 0.5))
 @example(0.0, 0.0, 1.5, 0.5)
+@example(118.0, 35.0, 1.5, 0.5)
+@example(0.0, 38.0, 1.5, 0.5)
 def test_a_view_touches_six_to_forty_cells_and_a_ring_around_them_is_seen(west, south, width, shape):
     """In degrees and as height by width, each as a power of ten. The nearest views may touch fewer cells."""
     height = 10 ** (width + shape) * math.cos(math.radians(south))
