@@ -162,7 +162,7 @@ class Follow:
         if news is not None and self.picture is not None and self.sums is None and not self.owes_all:
             self.debt.owe(news.steps, sight, passing=not self.picture.summable)
 
-    def part(self, news: News | None, sight: Sight, now: int, room: int) -> wire.Body | None:
+    def part(self, news: News | None, sight: Sight, now: int, room: int) -> wire.Part | None:
         """This layer's part of the frame to be sent now, of about *room* bytes; None: nothing to say."""
         picture = self.picture
         if picture is None:
@@ -185,7 +185,7 @@ class Follow:
 
     def _news_or_debt(
         self, picture: LayerPicture, news: News | None, sight: Sight, now: int, room: int
-    ) -> wire.Body | None:
+    ) -> wire.Part | None:
         if not self.debt and not self.reset:
             if news is None:
                 return self._told(picture, wire.Body()) if self.confirm else None
@@ -207,20 +207,20 @@ class Follow:
             size += len(chunk.rows)
         return wire.body(puts)
 
-    def cursor(self) -> wire.Body | None:
+    def cursor(self) -> wire.Part | None:
         """A part that only moves the viewer's cursor on; None when it is where it should be."""
         if self.picture is None or not self.settled or self.sums is not None:
             return None
         return self._told(self.picture, wire.Body()) if self.told != self.picture.revision else None
 
-    def _told(self, picture: LayerPicture, body: wire.Body) -> wire.Body:
+    def _told(self, picture: LayerPicture, body: wire.Body) -> wire.Part:
         # While something is still owed the cursor stays: who is cut off now comes back for the rest.
         to = self.told if self.behind else picture.revision
         part = wire.layer_part(self.name_text, picture.epoch_text, self.told, to, body, reset=self.reset)
         self.told, self.reset, self.confirm = to, False, False
         return part
 
-    def _tiled_part(self, picture: LayerPicture) -> wire.Body | None:
+    def _tiled_part(self, picture: LayerPicture) -> wire.Part | None:
         if not self.reset and self.told == picture.revision:
             return None
         told = self.told = picture.revision
@@ -229,7 +229,7 @@ class Follow:
 
     def _sums_part(
         self, picture: LayerPicture, sums: dict[Cell, str], sight: Sight, now: int
-    ) -> wire.Body | None:
+    ) -> wire.Part | None:
         rows = picture.summary(resolution_of(sight), sight.statuses, now).rows_for(sight)
         if rows == sums and not self.reset:
             return None

@@ -151,9 +151,11 @@ class Hub:
         self._put_off = []
         turn_until = now + TURN_MS
         hurry_from = now + self.tick_ms // 2
+        ready: list[Session] = []
         for session in [*first, *self.sessions.difference(first)]:
             time_ms = self.clock()
             if time_ms >= turn_until:
+                self._send(ready)
                 yield
                 time_ms = self.clock()
                 turn_until = time_ms + TURN_MS
@@ -167,8 +169,17 @@ class Hub:
                 session.tick(news, now, hurried=hurried)
             except Exception as error:  # noqa: BLE001 - whatever it is, the others are not to suffer
                 self._give_up(session, error)
+            if session.has_more:
+                ready.append(session)
+        self._send(ready)
         for picture in self.picture.values():
             picture.end_tick()
+
+    def _send(self, ready: list[Session]) -> None:
+        """Let go what was made for these; making and sending are each faster while they are all that goes on."""
+        for session in ready:
+            session.wake()
+        ready.clear()
 
     def hear(self, silent: dict[LayerId, int]) -> None:
         """These feeds are silent, and since when; whoever follows one is told of every change of that."""

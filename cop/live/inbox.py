@@ -7,7 +7,7 @@ holds, what is in its view, and some that came and went, however long it does no
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from enum import Enum
 from itertools import chain
 from typing import NamedTuple
@@ -91,12 +91,11 @@ class Rows:
     def body(self, *, packing: bool) -> wire.Body:
         """The rows as part of a frame, moves as records where that is asked for and they can be said so."""
         own = self.joined(packing=packing)
-        return body_of([own.packed], [own])
+        return body_of([own.packed] if own.packed else [], [own])
 
 
 def body_of(packed: list[bytes], words: list[Joined]) -> wire.Body:
-    """Records, and what is told in words, as part of a frame."""
-    packed = [records for records in packed if records]
+    """Records, none of them empty, and what is told in words, as part of a frame."""
     if not words:
         return wire.body(packed=packed)
     puts, moves, gones = ([rows[kind] for rows in words if rows[kind]] for kind in range(3))
@@ -138,14 +137,25 @@ class Crossing:
         """… or only where they went to."""
 
 
+class Leaving:
+    """The crossings of one tick out of one cell, by the cell that they enter."""
+
+    __slots__ = ("crossings", "whole")
+
+    def __init__(self) -> None:
+        self.crossings: dict[Cell, Crossing] = {}
+        self.whole: list[Joined | None] = [None, None]
+        """To those who see all of these cells, by whether they take records; None: nobody has wanted it yet."""
+
+
 class Sorted:
     """The lines of one tick by the cells of one resolution; without a resolution there is but the one, 0, the world."""
 
     def __init__(self, resolution: int | None, lines: list[Line]) -> None:
         self.within: defaultdict[Cell, list[Line]] = defaultdict(list)
         """Those that begin and end in one cell."""
-        self.leaving: defaultdict[Cell, dict[Cell, Crossing]] = defaultdict(dict)
-        """Those that leave a cell for another, by both."""
+        self.leaving: defaultdict[Cell, Leaving] = defaultdict(Leaving)
+        """Those that leave a cell for another."""
         self.entering: defaultdict[Cell, dict[Cell, Crossing]] = defaultdict(dict)
         """The same, by the cell that they enter, and the one that they left."""
         self.loose: list[Line] = []
@@ -155,6 +165,7 @@ class Sorted:
         else:
             for line in lines:
                 self._sort(line, KEEP[resolution], FILL[resolution])
+        self.left, self.entered = frozenset(self.leaving), frozenset(self.entering)
 
     def _sort(self, line: Line, keep: int, fill: int) -> None:
         left, entered = line.left, line.entered
@@ -164,7 +175,7 @@ class Sorted:
         old = None if left is None else left & keep | fill
         new = None if entered is None else entered & keep | fill
         if old is not None and new is not None and old != new:
-            crossing = self.leaving[old].setdefault(new, Crossing())
+            crossing = self.leaving[old].crossings.setdefault(new, Crossing())
             crossing.lines.append(line)
             self.entering[new][old] = crossing
         else:
@@ -176,10 +187,10 @@ class Sorted:
         """All that concerns *sight*, each line once."""
         for cell in sight & self.within.keys():
             yield from self.within[cell]
-        for old in sight & self.leaving.keys():
-            for crossing in self.leaving[old].values():
+        for old in sight & self.left:
+            for crossing in self.leaving[old].crossings.values():
                 yield from crossing.lines
-        for new in sight & self.entering.keys():
+        for new in sight & self.entered:
             for old, crossing in self.entering[new].items():
                 if old not in sight:
                     yield from crossing.lines
@@ -190,7 +201,7 @@ class Written:
 
     def __init__(self, cells: dict[Cell, Joined]) -> None:
         self.records = {cell: rows.packed for cell, rows in cells.items() if rows.packed}
-        self.words = {cell: rows for cell, rows in cells.items() if any(rows[:3])}
+        self.words = {cell: rows for cell, rows in cells.items() if rows.puts or rows.moves or rows.gones}
 
 
 class News:
@@ -219,17 +230,21 @@ class News:
         cells = WORLD if sight.resolution is None else sight.cells
         packed: list[bytes] = []
         words: list[Joined] = []
+        both: list[Joined] = []
         if sight.statuses is None:
             written = self._written_by(sight.resolution, packing)
-            packed += filter(None, map(written.records.get, cells))
-            words += filter(None, map(written.words.get, cells)) if written.words else ()
-            for rows in self._crossing(lines, cells, packing) if lines.leaving else ():
-                packed.append(rows.packed)
-                words.append(rows)
+            packed = list(filter(None, map(written.records.get, cells)))
+            if written.words:
+                words = list(filter(None, map(written.words.get, cells)))
+            if lines.leaving:
+                both += self._crossing(lines, cells, packing)
         if lines.loose or sight.statuses is not None:
-            rows = self._own(lines, cells, sight).joined(packing=packing)
-            packed.append(rows.packed)
-            words.append(rows)
+            both.append(self._own(lines, cells, sight).joined(packing=packing))
+        for rows in both:
+            if rows.packed:
+                packed.append(rows.packed)
+            if rows.puts or rows.moves or rows.gones:
+                words.append(rows)
         return packed, words
 
     def _own(self, lines: Sorted, cells: frozenset[Cell], sight: Sight) -> Rows:
@@ -256,18 +271,23 @@ class News:
 
     def _crossing(self, lines: Sorted, sight: frozenset[Cell], packing: bool) -> Iterator[Joined]:
         """What happened between two cells, of which one or both are seen."""
-        for old in _among(sight, lines.leaving):
-            for new, crossing in lines.leaving[old].items():
+        for old in sight & lines.left:
+            leaving = lines.leaving[old]
+            if leaving.crossings.keys() <= sight:
+                yield leaving.whole[packing] or self._whole(leaving, packing)
+                continue
+            for new, crossing in leaving.crossings.items():
                 if new in sight:
                     yield crossing.both[packing] or self._both(crossing, packing)
                 else:
                     yield crossing.left or self._left(crossing)
-        for new in _among(sight, lines.entering):
-            for old, crossing in lines.entering[new].items():
-                if old not in sight:
-                    yield crossing.entered or self._entered(crossing)
+        for new in sight & lines.entered:
+            entering = lines.entering[new]
+            if not entering.keys() <= sight:
+                for old in entering.keys() - sight:
+                    yield entering[old].entered or self._entered(entering[old])
 
-    def _join(self, lines: list[Line], packing: bool) -> Joined:
+    def _join(self, lines: Iterable[Line], packing: bool) -> Joined:
         """The lines, for a viewer who sees both their ends."""
         rows = Rows(self._layer, self._now)
         for line in lines:
@@ -288,6 +308,11 @@ class News:
             line.record = self._layer.packed(after, self._now)
         return line.record
 
+    def _whole(self, leaving: Leaving, packing: bool) -> Joined:
+        lines = chain.from_iterable(crossing.lines for crossing in leaving.crossings.values())
+        whole = leaving.whole[packing] = self._join(lines, packing)
+        return whole
+
     def _both(self, crossing: Crossing, packing: bool) -> Joined:
         both = crossing.both[packing] = self._join(crossing.lines, packing)
         return both
@@ -307,13 +332,6 @@ class News:
             rows.puts.append(line.after.put)
         crossing.entered = rows.joined(packing=False)
         return crossing.entered
-
-
-def _among(sight: frozenset[Cell], cells: Mapping[Cell, object]) -> list[Cell]:
-    """Those of *cells* that are in *sight*, found from whichever are fewer."""
-    if len(cells) < len(sight):
-        return [cell for cell in cells if cell in sight]
-    return [cell for cell in sight if cell in cells]
 
 
 class Unknown(Enum):

@@ -269,7 +269,6 @@ class Session:
         anchor = None if number is None or number == self._anchor else self._anchor
         self._frame = wire.frame(now, list(parts.values()), number=number, anchor=anchor)
         self._frame_layers, self._frame_number, self._frame_at = set(parts), number, now
-        self.wake()
 
     def _view_settled(self) -> int | None:
         """The number of a new view, once the viewer is to hold all of it."""

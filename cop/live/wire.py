@@ -259,12 +259,14 @@ Pieces = Sequence[bytes]
 
 
 class Body(NamedTuple):
-    """What one layer's part of one frame says: its members as JSON text, and its packed moves."""
+    """What one layer's part of one frame says: its rows as members of JSON text, and its packed moves."""
 
     text: Pieces = ()
     packed: Pieces = ()
     size: int = 0
     """Bytes of both."""
+    records: int = 0
+    """How many moves are packed."""
 
 
 def body(
@@ -275,26 +277,38 @@ def body(
     cells: Sequence[bytes] = (),
 ) -> Body:
     """The lists of one layer of one frame, the empty ones left out. Each item is a row, or some that are joined."""
-    text: list[bytes] = []
-    if puts or moves or gones or cells:
-        for name, rows in (("put", puts), ("move", moves), ("gone", gones), ("cells", cells)):
-            if rows:
-                text.append(f'{"," if text else ""}"{name}":['.encode())
-                for row in rows:
-                    text += (row, b",")
-                text[-1] = b"]"
     packed_bytes = sum(map(len, packed))
-    if packed:
-        text.append(f'{"," if text else ""}"packed":{packed_bytes // RECORD_BYTES}'.encode())
-    return Body(text, packed, sum(map(len, text)) + packed_bytes)
+    if not (puts or moves or gones or cells):
+        return Body((), packed, packed_bytes, packed_bytes // RECORD_BYTES)
+    text: list[bytes] = []
+    for name, rows in (("put", puts), ("move", moves), ("gone", gones), ("cells", cells)):
+        if rows:
+            text.append(f'{"," if text else ""}"{name}":['.encode())
+            for row in rows:
+                text += (row, b",")
+            text[-1] = b"]"
+    return Body(text, packed, sum(map(len, text)) + packed_bytes, packed_bytes // RECORD_BYTES)
 
 
-def layer_part(name: str, epoch: str, from_: int, to: int, body: Body, *, reset: bool = False) -> Body:
+class Part(NamedTuple):
+    """What one frame says of one layer."""
+
+    opening: str
+    """JSON text, from the layer's name to before the members of `body`; its object is still open."""
+    body: Body
+
+    @property
+    def size(self) -> int:
+        """Bytes, give or take a brace and a comma."""
+        return len(self.opening) + self.body.size
+
+
+def layer_part(name: str, epoch: str, from_: int, to: int, body: Body, *, reset: bool = False) -> Part:
     """One layer of one frame; *name* is JSON text already."""
     flag = ',"reset":true' if reset else ""
+    packed = f',"packed":{body.records}' if body.records else ""
     comma = "," if body.text else ""
-    opening = f'{name}:{{"epoch":"{epoch}","from":{from_},"to":{to}{flag}{comma}'.encode()
-    return Body([opening, *body.text, b"}"], body.packed, len(opening) + body.size + 1)
+    return Part(f'{name}:{{"epoch":"{epoch}","from":{from_},"to":{to}{flag}{packed}{comma}', body)
 
 
 class Frame(NamedTuple):
@@ -319,7 +333,7 @@ def whole(message: Message) -> str | bytes:
 
 
 def frame(
-    now_ms: int, parts: Sequence[Body], *, number: int | None = None, anchor: int | None = None
+    now_ms: int, parts: Sequence[Part], *, number: int | None = None, anchor: int | None = None
 ) -> Frame:
     """All that changed since the last frame; binary where moves are packed.
 
@@ -329,21 +343,27 @@ def frame(
     view = "" if number is None else f'"view":{number},'
     if anchor is not None:
         view += f'"anchor":{anchor},'
-    text = [f'{{"type":"frame","time":{now_ms},{view}"layers":{{'.encode()]
-    packed: list[bytes] = []
+    opening = f'{{"type":"frame","time":{now_ms},{view}"layers":{{'
+    text: list[bytes] = []
+    records = 0
+    comma = ""
     for part in parts:
-        text += part.text
-        text.append(b",")
-        packed += part.packed
-    if parts:
-        text.pop()
-    text.append(b"}}")
-    if not packed:
-        return Frame(text, sum(map(len, text)), packed=False)
+        opening += comma + part.opening
+        if part.body.text:
+            text += (opening.encode(), *part.body.text)
+            opening = ""
+        records += part.body.records
+        comma = "},"
+    text.append((opening + ("}}}" if parts else "}}")).encode())
     head = sum(map(len, text))
-    padding = bytes(-head % 4)
-    size = 4 + head + len(padding) + sum(map(len, packed))
-    return Frame([head.to_bytes(4, "little"), *text, padding, *packed], size, packed=True)
+    if not records:
+        return Frame(text, head, packed=False)
+    padding = -head % 4
+    text[-1] += bytes(padding)
+    pieces = [head.to_bytes(4, "little"), *text]
+    for part in parts:
+        pieces += part.body.packed
+    return Frame(pieces, 4 + head + padding + RECORD_BYTES * records, packed=True)
 
 
 def hello(body: str, now_ms: int, tick_ms: int) -> str:
