@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import uvicorn
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from cop.embedded import Cluster
+from cop.embedded.cluster import Cluster
 from cop.live.wire import MAX_CLIENT_BYTES
 from cop.process import Server
 from cop.settings import Settings

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import uvicorn
 
-from cop.embedded import Cluster
+from cop.embedded.cluster import Cluster
 from cop.server import OPTIONS
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ import pytest
 import pytest_asyncio
 
 from cop.app import create_app
-from cop.embedded import Cluster
+from cop.embedded.cluster import Cluster
 from cop.settings import Settings
 from layers.credentials import create_key
 from layers.database import Database

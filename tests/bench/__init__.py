@@ -29,7 +29,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self, TypeVar
 
-from cop.embedded import Cluster
+from cop.embedded.cluster import Cluster
 
 Measure = TypeVar("Measure", bound=Callable[..., object])
 

@@ -16,15 +16,10 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from cop.embedded import (
-    MAX_SOCKET_PATH,
-    SOCKET_NAME,
-    Cluster,
-    Programs,
-    choose_programs,
-    find_programs,
-    server_account,
-)
+from cop.embedded.account import server_account
+from cop.embedded.cluster import Cluster
+from cop.embedded.folders import MAX_SOCKET_PATH, SOCKET_NAME
+from cop.embedded.programs import Programs, choose_programs, find_programs
 from layers.errors import Unavailable
 
 ROOT = Path(__file__).parents[2]
@@ -383,7 +378,7 @@ BUSY = "DO $$ BEGIN LOOP PERFORM 1; END LOOP; END $$"
 HOLD = """
 import sys
 from pathlib import Path
-from cop.embedded import Cluster
+from cop.embedded.cluster import Cluster
 with Cluster.open(Path(sys.argv[1])) as cluster:
     print(cluster.postmaster().pid, flush=True)
     sys.stdin.read()

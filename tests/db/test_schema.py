@@ -10,7 +10,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, text
 
-from cop.embedded import Cluster
+from cop.embedded.cluster import Cluster
 from layers import directory, log, tables
 from layers.database import Database, engine_url, migrate, newest_schema, read_schema
 from layers.errors import LogTruncated, Unavailable

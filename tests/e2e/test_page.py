@@ -21,7 +21,7 @@ from playwright.async_api import Browser, Page, WebSocket, expect
 
 import web
 from cop.app import create_app
-from cop.embedded import Cluster
+from cop.embedded.cluster import Cluster
 from cop.settings import Settings
 from tests.conftest import Serving, serving
 from tests.e2e.browser import chromium, executable, pixels_of

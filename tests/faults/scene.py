@@ -25,7 +25,7 @@ import psutil
 from sqlalchemy import text
 
 from cop.client import Client, split
-from cop.embedded import Cluster
+from cop.embedded.cluster import Cluster
 from layers.credentials import create_key
 from layers.database import Database
 from layers.directory import add_agency, add_layer

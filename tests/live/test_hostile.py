@@ -25,7 +25,7 @@ import psutil
 import pytest
 
 from cop.api.protocols import FRAMES_A_SECOND, HEAD_DEADLINE_S, MAX_CONNECTIONS, MAX_FRAGMENTS
-from cop.embedded import Cluster
+from cop.embedded.cluster import Cluster
 from cop.live.hub import MAX_SESSIONS
 from cop.live.session import SEND_DEADLINE_MS
 from layers.credentials import create_key
