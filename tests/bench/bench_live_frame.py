@@ -1,8 +1,9 @@
 """What a frame costs the service, beside a bare send of as many bytes to as many sockets as often.
 
 What is read, encoded and judged once for all viewers is not fan-out: a few viewers with views of every size cost
-that too, and are taken off; what is left is what the frames of each further viewer cost. Both forms of the protocol
-are measured, each beside a bare send of its own kind.
+that too, and are taken off; what is left is what the frames of each further viewer cost. It is the small difference of
+two large numbers, so the further viewers are many, and the few are measured before them and after. Both forms of the
+protocol are measured, each beside a bare send of its own kind.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from tests.bench import Bench, Figure
 from tests.bench.live_scene import Scene, scene
 from tests.bench.service import free_port
 
-FEW, VIEWERS = 8, 400
+FEW, VIEWERS = 8, 1_000
 UNITS = {"": 1_000, "_large": 10_000}
 """Small frames, of which most is what surrounds them, and large ones."""
 
@@ -48,11 +49,12 @@ async def _beside_bare(bench: Bench, form: Form) -> AsyncIterator[Figure]:
 
 async def _figures(bench: Bench, served: Scene, form: Form, name: str, units: int) -> AsyncIterator[Figure]:
     plan = served.plan(viewers=VIEWERS, units=units, form=form, seconds=10.0)
-    few = await served.outcome(bench, replace(plan, viewers=FEW))
+    before = await served.outcome(bench, replace(plan, viewers=FEW))
     many = await served.outcome(bench, plan)
+    after = await served.outcome(bench, replace(plan, viewers=FEW))
     size, rate = _mean_size(many), many.counted.frames / many.seconds / VIEWERS
-    frames = many.counted.frames / many.seconds - few.counted.frames / few.seconds
-    frame_us = (many.cores - few.cores) / frames * 1e6
+    frames = many.counted.frames / many.seconds - FEW * rate
+    frame_us = (many.cores - (before.cores + after.cores) / 2) / frames * 1e6
     bare_us = await _bare_us(plan, size, 1 / rate)
     yield Figure(f"{name}_bytes", size, "B", "lower")
     yield Figure(f"{name}_frames_a_viewer", rate, "1/s", "higher")
