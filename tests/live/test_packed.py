@@ -7,17 +7,8 @@ import pytest
 from hypothesis import given, settings
 
 from cop.live import session as session_module
-from layers.model import LayerId
 from tests.live.client_model import ClientModel
-from tests.live.test_hub import IN_CHICAGO
-from tests.live.world import OWN, Viewing, World, point
-
-UNITS = LayerId(1)
-
-
-@pytest.fixture
-def world() -> World:
-    return World()
+from tests.live.world import IN_CHICAGO, OWN, UNITS, Viewing, World, point
 
 
 def watching(world: World) -> Viewing:

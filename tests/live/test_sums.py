@@ -6,17 +6,9 @@ import h3
 import pytest
 
 from cop.live import summary
-from layers.model import LayerId
-from tests.live.test_hub import CHICAGO, IN_AUSTIN, IN_CHICAGO, watching
-from tests.live.world import Viewing, World, point
+from tests.live.world import CHICAGO, IN_AUSTIN, IN_CHICAGO, UNITS, ZONES, Viewing, World, point, watching
 
-UNITS, ZONES = LayerId(1), LayerId(2)
 NEAR = {"bbox": [-87.62, 41.89, -87.58, 41.91], "zoom": 14}
-
-
-@pytest.fixture
-def world() -> World:
-    return World()
 
 
 def crowd(world: World, count: int, **properties) -> None:

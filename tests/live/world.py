@@ -42,10 +42,16 @@ NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 OWN = Viewer(AgencyId(1), frozenset({Scope.VIEW}), "one")
 OTHER = Viewer(AgencyId(2), frozenset({Scope.VIEW}), "two")
 NOBODY = PUBLIC
+UNITS, ZONES, TILES = LayerId(1), LayerId(2), LayerId(3)
+CHICAGO = {"bbox": [-88.0, 41.6, -87.4, 42.1], "zoom": 10}
+AUSTIN = {"bbox": [-98.0, 30.0, -97.5, 30.5], "zoom": 10}
 
 
 def point(lng: float, lat: float) -> dict[str, Any]:
     return {"type": "Point", "coordinates": [lng, lat]}
+
+
+IN_CHICAGO, IN_AUSTIN = point(-87.6, 41.9), point(-97.7, 30.3)
 
 
 def compact(value: Any) -> str:
@@ -113,26 +119,24 @@ class World:
 
     def __init__(self, processes: int = 1) -> None:
         self.now = 1_780_000_000_000
-        self.logs = {LayerId(number): Log() for number in (1, 2, 3)}
+        self.logs = {layer: Log() for layer in (UNITS, ZONES, TILES)}
         agencies = {
             AgencyId(1): Agency(AgencyId(1), "one", "One", "#000001"),
             AgencyId(2): Agency(AgencyId(2), "two", "Two", "#000002"),
         }
         layers = {
-            LayerId(1): _layer(1, "one.units"),
-            LayerId(2): _layer(2, "one.zones"),
-            LayerId(3): _layer(3, "one.tiles", stream=Stream.TILED),
+            UNITS: _layer(UNITS, "one.units"),
+            ZONES: _layer(ZONES, "one.zones"),
+            TILES: _layer(TILES, "one.tiles", stream=Stream.TILED),
         }
-        flood = Operation(
-            OperationId(1), "flood", "Flood", Status.ACTUAL, AgencyId(1), (LayerId(1), LayerId(3))
-        )
+        flood = Operation(OperationId(1), "flood", "Flood", Status.ACTUAL, AgencyId(1), (UNITS, TILES))
         self.directory = Directory(1, agencies, layers, {flood.id: flood})
         self.hubs = [self._started() for _ in range(processes)]
 
     def load(self, hub: Hub, layer: LayerId, *, remembered: int | None = None) -> None:
         """Have one process read a layer whole, with so many of its last departures (None: none of them)."""
         log = self.logs[layer]
-        picture = LayerPicture(log.head, tiled=layer == 3, summable=layer == 1)
+        picture = LayerPicture(log.head, tiled=layer == TILES, summable=layer == UNITS)
         picture.hold(sorted(log.features.values(), key=lambda feature: feature.revision))
         if remembered is not None and not picture.tiled:
             picture.remember(*log.departures(remembered))
@@ -181,8 +185,8 @@ class World:
         hub.tick()
 
 
-def _layer(number: int, name: str, *, stream: Stream = Stream.LIVE) -> Layer:
-    return Layer(LayerId(number), LayerName(name), AgencyId(1), "units", Status.ACTUAL, name, stream)
+def _layer(layer: LayerId, name: str, *, stream: Stream = Stream.LIVE) -> Layer:
+    return Layer(layer, LayerName(name), AgencyId(1), "units", Status.ACTUAL, name, stream)
 
 
 class Viewing:
@@ -226,3 +230,13 @@ class Viewing:
             self.read()
             if self.model.frames == before:
                 return self.model
+
+
+def watching(world: World, viewer: Viewer = OWN, **subscription: Any) -> Viewing:
+    """A viewer who has subscribed and has been told everything."""
+    viewing = Viewing(world, world.hubs[0], viewer)
+    viewing.say("subscribe", **subscription)
+    viewing.ticked()
+    viewing.model.rows.clear()
+    viewing.model.resets = 0
+    return viewing
