@@ -18,8 +18,11 @@ from numpy.typing import NDArray
 from shapely import MultiPolygon, Polygon
 from shapely.geometry.base import BaseGeometry
 
+from layers.antimeridian import beside, cut_line, cut_polygon, parts_of, shifted, turn_home
 from layers.errors import InvalidGeometry, TooLarge
 from layers.model import BBox
+from layers.rounding import DECIMALS, Position
+from layers.validity import valid
 
 POINT_RESOLUTION = 7
 """H3 resolution of a point's `cell`. About 5 km² each: coarse enough that a moving unit rarely changes cell (so that
@@ -27,13 +30,7 @@ updates stay in place), fine enough that a city falls into a hundred."""
 MAX_VERTICES = 10_000
 MAX_AREA_KM2 = 10_000_000.0
 """Larger than the United States; beyond it a polygon is taken for a mistake (a whole-world box)."""
-DECIMALS = 7
-"""Coordinates are rounded to 1e-7 degrees, about 1 cm."""
 
-# GEOS compares the segments of a ring whose boxes overlap, about 20 ns a pair: 3 million keep below 100 ms.
-_MAX_PAIRS = 3_000_000
-# Mending builds every crossing; rings of 20,000 crossings took 0.1 s, those of 100,000 over a second.
-_MAX_PAIRS_TO_MEND = 20_000
 _EARTH_RADIUS_KM = 6371.0088
 _BBOX_TOLERANCE = 1e-4
 _CRS84 = frozenset(
@@ -51,8 +48,6 @@ _GEOJSON_TYPES = frozenset(
 # Byte order 1 (little endian), type Point with the SRID flag, SRID 4326.
 _POINT_EWKB = Struct("<BIIdd")
 _POINT_TYPE, _SRID = 0x20000001, 4326
-
-Position = tuple[float, float]
 
 
 class Placed(NamedTuple):
@@ -350,19 +345,19 @@ def _line(value: object, pointer: str) -> list[BaseGeometry]:
     if _leaps(value):
         raise _too_wide(pointer)
     _check_span(points, pointer)
-    points = _shifted(points, _turn_home(points))
+    points = shifted(points, turn_home(points))
     if len(points) == 1:  # of no length: kept as a line from the place to itself
         points = points * 2
-    return [shapely.LineString(part) for part in _cut_line(points)]
+    return [shapely.LineString(part) for part in cut_line(points)]
 
 
 def _polygon(value: object, pointer: str, repair: bool) -> tuple[list[BaseGeometry], bool]:
     """The parts of one polygon, after validation and the cut at the antimeridian; and whether it was mended."""
     rings = [_ring(ring, at) for ring, at in _array(value, pointer)]
-    shell = _shifted(rings[0], _turn_home(rings[0]))
-    rings = [shell, *(_beside(hole, shell) for hole in rings[1:])]
-    whole, mended = _valid(shapely.Polygon(shell, rings[1:]), rings, pointer, repair)
-    parts = [part for polygon in _polygons(whole, pointer) for part in _cut_polygon(polygon)]
+    shell = shifted(rings[0], turn_home(rings[0]))
+    rings = [shell, *(beside(hole, shell) for hole in rings[1:])]
+    whole, mended = valid(shapely.Polygon(shell, rings[1:]), rings, pointer, repair)
+    parts = [part for polygon in _polygons(whole, pointer) for part in cut_polygon(polygon)]
     _check_area(parts, pointer)
     return [shapely.orient_polygons(part, exterior_cw=False) for part in parts], mended
 
@@ -373,7 +368,7 @@ def _multipolygon(value: object, pointer: str, repair: bool) -> tuple[list[BaseG
     mended = any(was for _, was in placed)
     if len(parts) > 1:
         rings = [list(ring.coords) for part in parts for ring in (part.exterior, *part.interiors)]
-        whole, merged = _valid(MultiPolygon(parts), rings, pointer, repair)
+        whole, merged = valid(MultiPolygon(parts), rings, pointer, repair)
         if merged:
             mended = True
             parts = [shapely.orient_polygons(part, exterior_cw=False) for part in _polygons(whole, pointer)]
@@ -433,129 +428,7 @@ def _too_wide(pointer: str) -> InvalidGeometry:
     return InvalidGeometry(detail, pointer=pointer, code="geo.area")
 
 
-def _turn_home(points: list[Position]) -> int:
-    """The multiple of 360 that brings the westernmost of *points* into [-180, 180)."""
-    return -360 * math.floor((min(lng for lng, _ in points) + 180) / 360)
-
-
-def _beside(hole: list[Position], shell: list[Position]) -> list[Position]:
-    """*hole* on the same turn around the world as the middle of *shell*."""
-    middle = max(lng for lng, _ in shell) + min(lng for lng, _ in shell)
-    own = max(lng for lng, _ in hole) + min(lng for lng, _ in hole)
-    return _shifted(hole, 360 * round((middle - own) / 720))
-
-
-def _shifted(points: list[Position], degrees: int) -> list[Position]:
-    return [(round(lng + degrees, DECIMALS), lat) for lng, lat in points] if degrees else points
-
-
-def _cut_line(points: list[Position]) -> list[list[Position]]:
-    """*points*, from [-180, 180) eastwards, cut where they cross 180 degrees; what lies beyond comes back by 360."""
-    parts: list[list[Position]] = [[]]
-    beyond = False
-    for (lng, lat), (next_lng, next_lat) in pairwise(points):
-        parts[-1].append((lng - 360 if beyond else lng, lat))
-        if (next_lng > 180 and not beyond) or (next_lng < 180 and beyond):
-            at = round(lat + (next_lat - lat) * (180 - lng) / (next_lng - lng), DECIMALS)
-            parts[-1].append((-180.0 if beyond else 180.0, at))
-            beyond = not beyond
-            parts.append([(-180.0 if beyond else 180.0, at)])
-    parts[-1].append((points[-1][0] - 360 if beyond else points[-1][0], points[-1][1]))
-    return [_without_repeats(part) for part in parts if len(set(part)) > 1 or len(parts) == 1]
-
-
-def _without_repeats(points: list[Position]) -> list[Position]:
-    rounded = [(round(lng, DECIMALS), lat) for lng, lat in points]
-    kept = rounded[:1] + [after for before, after in pairwise(rounded) if after != before]
-    return kept if len(kept) > 1 else rounded[:2]
-
-
-def _cut_polygon(polygon: BaseGeometry) -> list[BaseGeometry]:
-    """*polygon*, from [-180, 180) eastwards, as polygons within ±180, the same whatever ring it was drawn with."""
-    if polygon.bounds[2] <= 180:
-        return [polygon]
-    here = shapely.intersection(polygon, shapely.box(-180, -90, 180, 90))
-    beyond = shapely.intersection(polygon, shapely.box(180, -90, 540, 90))
-    beyond = shapely.transform(beyond, lambda xy: xy - np.array([360.0, 0.0]))
-    return [part for half in (here, beyond) for part in _parts(_rounded(half))]
-
-
-def _rounded(geometry: BaseGeometry) -> BaseGeometry:
-    """*geometry* on the grid of the rounding, still valid, in normal order."""
-    snapped = shapely.set_precision(geometry, 10.0**-DECIMALS)
-    return shapely.normalize(shapely.transform(snapped, lambda xy: np.round(xy, DECIMALS) + 0.0))
-
-
-def _parts(geometry: BaseGeometry) -> list[BaseGeometry]:
-    return [part for part in shapely.get_parts(geometry) if isinstance(part, Polygon) and not part.is_empty]
-
-
 def _polygons(geometry: BaseGeometry, pointer: str) -> list[BaseGeometry]:
-    if parts := _parts(geometry):
+    if parts := parts_of(geometry):
         return parts
     raise InvalidGeometry("Mended, the polygon encloses nothing.", pointer=pointer, code="geo.zero_area")
-
-
-# --- Validity --------------------------------------------------------------------------------------------------
-
-
-def _valid(
-    polygon: BaseGeometry, rings: list[list[Position]], pointer: str, repair: bool
-) -> tuple[BaseGeometry, bool]:
-    """*polygon* if it is valid, or mended if *repair*; and whether it was mended.
-
-    GEOS takes quadratic time over rings whose segments all lie beside one another (1 s at 10,000 vertices), so such
-    rings are refused as `geo.timeout` from a count of their segments' boxes, before GEOS starts.
-    """
-    if sum(map(len, rings)) ** 2 > _MAX_PAIRS and _is_dense(_segment_boxes(rings)):
-        detail = "Its lines lie too densely beside one another to be checked in time; simplify it."
-        raise InvalidGeometry(detail, pointer=pointer, code="geo.timeout")
-    if shapely.is_valid(polygon):
-        return polygon, False
-    if not repair:
-        raise InvalidGeometry(_reason(polygon), pointer=pointer, code="geo.invalid")
-    boxes = _segment_boxes(rings)
-    limit = _MAX_PAIRS_TO_MEND + 3 * len(boxes)  # every segment meets itself and its two neighbours
-    if _overlaps(boxes, limit) > limit:
-        detail = f"It is too tangled to be mended. {_reason(polygon)}"
-        raise InvalidGeometry(detail, pointer=pointer, code="geo.invalid")
-    return _rounded(shapely.make_valid(polygon, method="structure", keep_collapsed=False)), True
-
-
-def _reason(polygon: BaseGeometry) -> str:
-    reason, _, place = shapely.is_valid_reason(polygon).rstrip("]").partition("[")
-    lng, _, lat = place.partition(" ")
-    return f"{reason} at longitude {lng}, latitude {lat}." if lat else f"{reason}."
-
-
-def _segment_boxes(rings: list[list[Position]]) -> NDArray[np.float64]:
-    """west, south, east, north of every segment, one a row."""
-    boxes = []
-    for ring in rings:
-        points = np.array(ring)
-        boxes.append(np.hstack([np.minimum(points[:-1], points[1:]), np.maximum(points[:-1], points[1:])]))
-    return np.concatenate(boxes)
-
-
-def _is_dense(boxes: NDArray[np.float64]) -> bool:
-    """Whether more than _MAX_PAIRS ordered pairs of *boxes* overlap; no more can than do in one dimension alone."""
-    bound = min(_overlaps_along(boxes[:, 0], boxes[:, 2]), _overlaps_along(boxes[:, 1], boxes[:, 3]))
-    return bound > _MAX_PAIRS and _overlaps(boxes, _MAX_PAIRS) > _MAX_PAIRS
-
-
-def _overlaps_along(low: NDArray[np.float64], high: NDArray[np.float64]) -> int:
-    begun = np.searchsorted(np.sort(low), high, side="right")
-    ended = np.searchsorted(np.sort(high), low, side="left")
-    return int(begun.sum() - ended.sum())
-
-
-def _overlaps(boxes: NDArray[np.float64], limit: int) -> int:
-    """How many ordered pairs of *boxes* overlap, counted no further than just past *limit*."""
-    shapes = shapely.box(*boxes.T)
-    tree = shapely.STRtree(shapes)
-    count = 0
-    for start in range(0, len(shapes), 64):
-        count += tree.query(shapes[start : start + 64]).shape[1]
-        if count > limit:
-            break
-    return count
