@@ -1,9 +1,10 @@
-"""A small deployment to stream from: two agencies, a layer of units and one of zones, a key each, two servers."""
+"""What is streamed from: a town of two agencies with two servers, a host to attack, or a world without any I/O."""
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,13 +13,22 @@ from typing import Any
 import pytest
 
 from cop.app import create_app
+from cop.embedded.cluster import Cluster
 from cop.settings import Settings
 from layers.credentials import create_key
 from layers.database import Database
 from layers.directory import add_agency, add_layer, add_operation, draw, share, unshare
 from layers.model import AgencyId, FeatureId, Layer, Scope, Stream, Viewer
 from layers.publish import Publisher
-from tests.conftest import Serving, serving
+from tests.conftest import Serving, Spares, serving
+from tests.live.peers import Host, attacked, furnished
+from tests.live.world import World
+
+
+@pytest.fixture
+def world() -> World:
+    """For the pure rules: no database, no socket, a clock that goes on when told to."""
+    return World()
 
 
 @dataclass(slots=True)
@@ -83,6 +93,18 @@ async def second_server(settings: Settings, server: Serving, tmp_path: Path) -> 
     """Another process on the same database, as `--workers 2` makes; here on the same event loop."""
     async with serving(create_app(settings)) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def host(cluster: Cluster, spares: Spares, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+    """One service, on a database of its own, for all attacks of a module."""
+    name = spares.take()
+    url, log = cluster.url_of(name), tmp_path_factory.mktemp("host") / "serve.log"
+    try:
+        with attacked(url, asyncio.run(furnished(url)), log) as host:
+            yield host
+    finally:
+        spares.give_back(name)
 
 
 def feature(id_: str, lng: float = -87.6, lat: float = 41.9, **properties: Any) -> dict[str, Any]:
