@@ -16,21 +16,8 @@ import pytest
 import shapely
 
 from layers.planning.ground import MAX_AREA_CELLS
-from tests.api.test_coverage import (
-    AREA,
-    ASK,
-    add,
-    ask,
-    at,
-    clients,
-    cover,
-    feature,
-    filled,
-    settings,
-)
+from tests.api.planning.asking import AREA, ASK, Clients, add, ask, at, cover, feature, filled
 from tests.unit.hexes_shapes import box
-
-__all__ = ["clients", "settings"]  # fixtures
 
 
 async def form(client: httpx.AsyncClient, f: str, **question: Any) -> httpx.Response:
@@ -43,9 +30,7 @@ def table(answer: httpx.Response) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(answer.text)))
 
 
-async def test_a_form_that_is_none_and_too_many_cells_for_one_are_refused(
-    clients: dict[str, httpx.AsyncClient],
-) -> None:
+async def test_a_form_that_is_none_and_too_many_cells_for_one_are_refused(clients: Clients) -> None:
     fire = clients["cfd"]
     refused = await fire.post(f"{ASK}?f=shp", json={"area": AREA})
     assert (refused.status_code, refused.json()["code"]) == (400, "query.f")
@@ -55,9 +40,7 @@ async def test_a_form_that_is_none_and_too_many_cells_for_one_are_refused(
         assert (await fire.post(f"{ASK}?f={f}", json=large)).json()["code"] == "h3.too_many_cells"
 
 
-async def test_a_csv_has_a_row_for_each_cell_with_its_depth_and_who_covers_it(
-    clients: dict[str, httpx.AsyncClient],
-) -> None:
+async def test_a_csv_has_a_row_for_each_cell_with_its_depth_and_who_covers_it(clients: Clients) -> None:
     covers = await cover(clients)
     cells = dict.fromkeys(filled(AREA), 2.5)
     answer = await form(clients["cfd"], "csv", weights={"cells": cells})
@@ -73,16 +56,14 @@ async def test_a_csv_has_a_row_for_each_cell_with_its_depth_and_who_covers_it(
         assert row["weight"] == "2.5"
 
 
-async def test_an_id_with_commas_quotes_and_formulas_stays_one_cell(
-    clients: dict[str, httpx.AsyncClient],
-) -> None:
+async def test_an_id_with_commas_quotes_and_formulas_stays_one_cell(clients: Clients) -> None:
     await add(clients["cfd"], "cfd.units", "units", feature('=cmd("x"),1', at(-87.65, 41.88), reach_m=900))
     rows = table(await form(clients["cfd"], "csv"))
     assert {row["only"] for row in rows} == {"", 'cfd.units/=cmd("x"),1'}
 
 
 async def test_geopackage_and_geoparquet_hold_the_polygons_with_their_reasons(
-    clients: dict[str, httpx.AsyncClient], tmp_path: Path
+    clients: Clients, tmp_path: Path
 ) -> None:
     fire = clients["cfd"]
     busy = feature("u", at(-87.65, 41.89), reach_m=1500, status="on_scene")
@@ -106,7 +87,7 @@ async def test_geopackage_and_geoparquet_hold_the_polygons_with_their_reasons(
         assert len(inside) == answer["gap"]["cell_count"]
 
 
-async def test_what_accept_would_rather_have_is_sent(clients: dict[str, httpx.AsyncClient]) -> None:
+async def test_what_accept_would_rather_have_is_sent(clients: Clients) -> None:
     fire = clients["cfd"]
     wanted = {
         "*/*": "application/json",
@@ -122,7 +103,7 @@ async def test_what_accept_would_rather_have_is_sent(clients: dict[str, httpx.As
 
 
 async def test_an_exercise_is_marked_in_every_form_and_in_its_file_name(
-    clients: dict[str, httpx.AsyncClient], tmp_path: Path
+    clients: Clients, tmp_path: Path
 ) -> None:
     fire = clients["cfd"]
     await add(fire, "cfd.played", "units", feature("u", at(-87.65, 41.88), reach_m=900), status="exercise")
@@ -145,9 +126,7 @@ async def test_an_exercise_is_marked_in_every_form_and_in_its_file_name(
     assert (await again("geojson")).json()["status"] == "exercise"
 
 
-async def test_a_briefing_is_a_page_or_a_picture_with_its_title(
-    clients: dict[str, httpx.AsyncClient],
-) -> None:
+async def test_a_briefing_is_a_page_or_a_picture_with_its_title(clients: Clients) -> None:
     fire = clients["cfd"]
     for f, begins in (("html", b"<!DOCTYPE html>"), ("png", b"\x89PNG")):
         answer = await fire.post(ASK, params={"f": f, "title": "The <Loop>"}, json={"area": AREA})

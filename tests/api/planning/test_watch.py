@@ -12,10 +12,9 @@ import orjson
 from sqlalchemy import text
 
 from layers.database import Database
-from tests.api.test_coverage import AREA, add, ask, at, clients, feature, settings
+from tests.api.planning.asking import AREA, Clients, add, ask, at, feature
 from tests.unit.hexes_shapes import box
 
-__all__ = ["clients", "settings"]
 WATCH = "/coverage/saved/loop/watch"
 PATIENCE_S = 20
 
@@ -55,7 +54,7 @@ def km2(gaps: list[dict[str, Any]]) -> float:
     return sum(gap["properties"]["km2"] for gap in gaps)
 
 
-async def test_only_who_may_plan_and_publish_may_watch(clients: dict[str, httpx.AsyncClient]) -> None:
+async def test_only_who_may_plan_and_publish_may_watch(clients: Clients) -> None:
     for name, status in (("public", 401), ("viewer", 403)):
         assert (await clients[name].put(WATCH)).status_code == status
         assert (await clients[name].delete(WATCH)).status_code == status
@@ -63,15 +62,13 @@ async def test_only_who_may_plan_and_publish_may_watch(clients: dict[str, httpx.
     assert (missing.status_code, missing.json()["code"]) == (404, "analysis.not_found")
 
 
-async def test_another_agencys_analysis_is_none(clients: dict[str, httpx.AsyncClient], db: Database) -> None:
+async def test_another_agencys_analysis_is_none(clients: Clients, db: Database) -> None:
     await save(db, {"area": AREA})
     assert (await clients["ems"].put(WATCH)).status_code == 404
     assert (await clients["ems"].delete(WATCH)).status_code == 404
 
 
-async def test_a_layer_of_that_name_and_another_kind_is_left_alone(
-    clients: dict[str, httpx.AsyncClient], db: Database
-) -> None:
+async def test_a_layer_of_that_name_and_another_kind_is_left_alone(clients: Clients, db: Database) -> None:
     await add(clients["cfd"], "cfd.gaps-loop", "units")
     await save(db, {"area": AREA})
     refused = await clients["cfd"].put(WATCH)
@@ -79,7 +76,7 @@ async def test_a_layer_of_that_name_and_another_kind_is_left_alone(
 
 
 async def test_gaps_follow_the_picture_and_the_alert_says_when_the_rule_breaks_and_heals(
-    clients: dict[str, httpx.AsyncClient], db: Database
+    clients: Clients, db: Database
 ) -> None:
     fire = clients["cfd"]
     await add(fire, "cfd.units", "units", feature("u", at(-87.65, 41.89), reach_m=9000, status="available"))
@@ -117,7 +114,7 @@ async def test_gaps_follow_the_picture_and_the_alert_says_when_the_rule_breaks_a
 
 
 async def test_what_is_no_longer_shared_covers_nothing_and_an_end_clears_the_map(
-    clients: dict[str, httpx.AsyncClient], db: Database
+    clients: Clients, db: Database
 ) -> None:
     fire, ems = clients["cfd"], clients["ems"]
     await add(ems, "ems.stations", "assets", feature("s", at(-87.65, 41.89), reach_m=9000))
@@ -133,17 +130,13 @@ async def test_what_is_no_longer_shared_covers_nothing_and_an_end_clears_the_map
     assert alert["properties"]["status"] == "cleared"
 
 
-async def test_so_large_an_area_that_others_would_wait_is_not_watched(
-    clients: dict[str, httpx.AsyncClient], db: Database
-) -> None:
+async def test_so_large_an_area_that_others_would_wait_is_not_watched(clients: Clients, db: Database) -> None:
     await save(db, {"area": box(-91, 39.5, -84.4, 44)})
     refused = await clients["cfd"].put(WATCH)
     assert (refused.status_code, refused.json()["code"]) == (413, "h3.too_many_cells")
 
 
-async def test_gaps_of_an_exercise_are_an_exercise(
-    clients: dict[str, httpx.AsyncClient], db: Database
-) -> None:
+async def test_gaps_of_an_exercise_are_an_exercise(clients: Clients, db: Database) -> None:
     await add(clients["cfd"], "cfd.played", "units", status="exercise")
     await save(db, {"area": AREA, "layers": ["cfd.played"]})
     begun = (await clients["cfd"].put(WATCH)).json()
@@ -153,7 +146,7 @@ async def test_gaps_of_an_exercise_are_an_exercise(
 
 
 async def test_a_question_that_is_played_now_leaves_the_layers_of_the_real_alone(
-    clients: dict[str, httpx.AsyncClient], db: Database
+    clients: Clients, db: Database
 ) -> None:
     fire = clients["cfd"]
     await add(fire, "cfd.units", "units", feature("u", at(-87.65, 41.89), reach_m=9000))
@@ -174,7 +167,7 @@ async def test_a_question_that_is_played_now_leaves_the_layers_of_the_real_alone
 
 
 async def test_an_alert_that_an_agency_has_made_up_stops_nobodys_watch(
-    clients: dict[str, httpx.AsyncClient], db: Database
+    clients: Clients, db: Database
 ) -> None:
     fire, ems = clients["cfd"], clients["ems"]
     await add(fire, "cfd.alerts", "alerts")
@@ -190,7 +183,7 @@ async def test_an_alert_that_an_agency_has_made_up_stops_nobodys_watch(
 
 
 async def test_what_is_watched_is_not_deleted_with_its_gaps_on_the_map(
-    clients: dict[str, httpx.AsyncClient], db: Database
+    clients: Clients, db: Database
 ) -> None:
     await save(db, {"area": AREA})
     await clients["cfd"].put(WATCH)

@@ -3,56 +3,34 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from uuid import UUID, uuid4
 
 import h3.api.basic_str as h3
-import httpx
 import pytest
 from sqlalchemy import text
 
 from layers.database import Database
-from tests.api.test_coverage import (
+from tests.api.planning.asking import (
     AREA,
     ASK,
     MIDDLE,
     WEST,
+    Clients,
     add,
+    again,
     ask,
     at,
     cells_of,
-    clients,
     cover,
     feature,
     filled,
+    forget,
+    get,
     reached,
     refusal,
-    settings,
 )
 from tests.conftest import Serving
 from tests.unit.hexes_shapes import box
-
-__all__ = ["clients", "settings"]
-Clients = dict[str, httpx.AsyncClient]
-
-
-async def again(client: httpx.AsyncClient, run: str) -> dict[str, Any]:
-    answer = await client.post(ASK, json={"run": run})
-    assert answer.status_code == 200, answer.text
-    found: dict[str, Any] = answer.json()
-    return found
-
-
-async def get(client: httpx.AsyncClient, path: str) -> tuple[int, dict[str, Any]]:
-    answer = await client.get(f"/coverage/runs{path}")
-    return answer.status_code, answer.json()
-
-
-def forget(server: Serving) -> None:
-    """As a process that has started anew, or another worker, would: the run is read from the log."""
-    server.app.state.desk._cases.clear()
-    server.app.state.analysts.close()
-
 
 # Denials
 

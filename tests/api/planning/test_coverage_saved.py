@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import httpx
 import pytest
 
 from layers.planning import saved
-from tests.api.test_coverage import AREA, add, at, clients, feature, settings
+from tests.api.planning.asking import AREA, Clients, add, at, feature
 from tests.unit.hexes_shapes import box
-
-__all__ = ["clients", "settings"]  # fixtures
 
 PATH = "/coverage/saved/loop"
 BODY: dict[str, Any] = {
@@ -21,7 +18,7 @@ BODY: dict[str, Any] = {
 }
 
 
-async def test_only_planners_save_and_others_know_of_nothing(clients: dict[str, httpx.AsyncClient]) -> None:
+async def test_only_planners_save_and_others_know_of_nothing(clients: Clients) -> None:
     assert (await clients["public"].put(PATH, json=BODY)).status_code == 401
     assert (await clients["viewer"].put(PATH, json=BODY)).status_code == 403
     assert (await clients["cfd"].put(PATH, json=BODY)).status_code == 201
@@ -48,7 +45,7 @@ async def test_only_planners_save_and_others_know_of_nothing(clients: dict[str, 
     ],
 )
 async def test_what_cannot_be_asked_is_not_saved(
-    clients: dict[str, httpx.AsyncClient], change: dict[str, Any], expected: tuple[str, str]
+    clients: Clients, change: dict[str, Any], expected: tuple[str, str]
 ) -> None:
     refused = await clients["cfd"].put(PATH, json=BODY | change)
     assert (refused.status_code, refused.json()["code"], refused.json()["pointer"]) == (422, *expected)
@@ -56,7 +53,7 @@ async def test_what_cannot_be_asked_is_not_saved(
 
 
 async def test_names_are_slugs_and_so_many_are_kept(
-    clients: dict[str, httpx.AsyncClient], monkeypatch: pytest.MonkeyPatch
+    clients: Clients, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fire = clients["cfd"]
     assert (await fire.put("/coverage/saved/The Loop", json=BODY)).json()["code"] == "path.name"
@@ -65,7 +62,7 @@ async def test_names_are_slugs_and_so_many_are_kept(
     assert (await fire.put("/coverage/saved/other", json=BODY)).json()["code"] == "saved.too_many"
 
 
-async def test_one_that_is_saved_is_read_replaced_and_deleted(clients: dict[str, httpx.AsyncClient]) -> None:
+async def test_one_that_is_saved_is_read_replaced_and_deleted(clients: Clients) -> None:
     fire = clients["cfd"]
     await fire.put(PATH, json=BODY)
     await fire.put(PATH, json=BODY | {"title": "Again", "rule": None})
@@ -77,9 +74,7 @@ async def test_one_that_is_saved_is_read_replaced_and_deleted(clients: dict[str,
     assert (await fire.get(PATH)).status_code == 404
 
 
-async def test_it_is_asked_afresh_and_says_whether_its_rule_holds(
-    clients: dict[str, httpx.AsyncClient],
-) -> None:
+async def test_it_is_asked_afresh_and_says_whether_its_rule_holds(clients: Clients) -> None:
     fire = clients["cfd"]
     await add(fire, "cfd.units", "units", feature("u", at(-88.0, 41.0), reach_m=5000))
     await fire.put(PATH, json=BODY)

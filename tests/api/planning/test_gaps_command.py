@@ -16,10 +16,9 @@ from typer.testing import CliRunner
 
 import web
 from cop.cli import app
-from tests.api.test_coverage import AREA, WEST, add, at, clients, feature, settings
+from tests.api.planning.asking import AREA, WEST, Clients, add, at, feature
 from tests.conftest import Serving
 
-__all__ = ["clients", "settings"]  # fixtures
 BOX = ",".join(map(str, (*AREA["coordinates"][0][0], *AREA["coordinates"][0][2])))
 
 
@@ -30,7 +29,7 @@ async def run(server: Serving, client: httpx.AsyncClient, *words: object) -> Any
 
 
 async def test_what_the_service_refuses_is_one_line_and_no_file(
-    server: Serving, clients: dict[str, httpx.AsyncClient], tmp_path: Path
+    server: Serving, clients: Clients, tmp_path: Path
 ) -> None:
     answer = await run(server, clients["cfd"], "ems.absent", f"--area={BOX}", "--out", tmp_path / "a.csv")
     assert (answer.exit_code, answer.stderr.count("\n")) == (2, 1)
@@ -41,7 +40,7 @@ async def test_what_the_service_refuses_is_one_line_and_no_file(
 
 @pytest.mark.skipif(web.assets() is None, reason="the page was not built")
 async def test_one_command_writes_every_form_of_one_answer(
-    server: Serving, clients: dict[str, httpx.AsyncClient], tmp_path: Path
+    server: Serving, clients: Clients, tmp_path: Path
 ) -> None:
     fire = clients["cfd"]
     await add(fire, "cfd.units", "units", feature("u", at(-87.65, 41.88), reach_m=900, callsign="Engine 1"))

@@ -12,22 +12,8 @@ import geopandas
 import httpx
 import pytest
 
-from tests.api.test_coverage import (
-    AREA,
-    ASK,
-    add,
-    ask,
-    at,
-    cells_of,
-    clients,
-    cover,
-    feature,
-    filled,
-    settings,
-)
+from tests.api.planning.asking import AREA, ASK, Clients, add, ask, at, cells_of, cover, feature, filled
 from tests.unit.hexes_shapes import box
-
-__all__ = ["clients", "settings"]  # fixtures
 
 PATH = "/coverage/jurisdictions"
 NORTH, SOUTH = box(-87.70, 41.89, -87.60, 41.93), box(-87.71, 41.84, -87.62, 41.90)
@@ -63,9 +49,7 @@ async def refused(client: httpx.AsyncClient, question: dict[str, Any]) -> tuple[
 # Denials and bad input
 
 
-async def test_only_planners_ask_and_hidden_layers_are_not_there(
-    clients: dict[str, httpx.AsyncClient],
-) -> None:
+async def test_only_planners_ask_and_hidden_layers_are_not_there(clients: Clients) -> None:
     await add(clients["ems"], "ems.secret", "zones", feature("a", NORTH))
     await clients["ems"].delete("/collections/ems.secret/shares/all")
     assert (await refused(clients["public"], {"zones": "ems.secret"}))[0] == 401
@@ -74,7 +58,7 @@ async def test_only_planners_ask_and_hidden_layers_are_not_there(
         assert await refused(clients["cfd"], {"zones": name}) == (404, "layer.not_found", "")
 
 
-async def test_zones_that_are_none_are_refused_with_the_spot(clients: dict[str, httpx.AsyncClient]) -> None:
+async def test_zones_that_are_none_are_refused_with_the_spot(clients: Clients) -> None:
     fire = clients["cfd"]
     await add(fire, "cfd.mixed", "incidents", feature("a", NORTH), feature("p", at(-87.65, 41.88)))
     await add(fire, "cfd.points", "incidents", feature("p", at(-87.65, 41.88)))
@@ -106,9 +90,7 @@ async def test_zones_that_are_none_are_refused_with_the_spot(clients: dict[str, 
     assert (await fire.post(f"{PATH}?sort=luck", json={"zones": "cfd.mixed"})).json()["code"] == "query.sort"
 
 
-async def test_a_run_is_closed_with_the_layer_that_its_zones_were_of(
-    clients: dict[str, httpx.AsyncClient],
-) -> None:
+async def test_a_run_is_closed_with_the_layer_that_its_zones_were_of(clients: Clients) -> None:
     fire, ems = clients["cfd"], clients["ems"]
     await add(ems, "ems.zones", "incidents", feature("a", NORTH))
     await add(fire, "cfd.units", "units")
@@ -119,7 +101,7 @@ async def test_a_run_is_closed_with_the_layer_that_its_zones_were_of(
         assert (answer.status_code, answer.json()["code"]) == (404, "layer.not_found")
 
 
-async def test_zones_of_an_exercise_are_none_for_real(clients: dict[str, httpx.AsyncClient]) -> None:
+async def test_zones_of_an_exercise_are_none_for_real(clients: Clients) -> None:
     fire = clients["cfd"]
     await add(fire, "cfd.played", "zones", feature("a", NORTH), status="exercise")
     assert await refused(fire, {"zones": "cfd.played"}) == (422, "coverage.mixed_status", "/zones/layer")
@@ -128,9 +110,7 @@ async def test_zones_of_an_exercise_are_none_for_real(clients: dict[str, httpx.A
 # Answers
 
 
-async def test_each_zone_has_the_numbers_of_an_analysis_of_its_own(
-    clients: dict[str, httpx.AsyncClient],
-) -> None:
+async def test_each_zone_has_the_numbers_of_an_analysis_of_its_own(clients: Clients) -> None:
     await cover(clients)
     fire = clients["cfd"]
     zones = {"north": NORTH, "south": SOUTH, "tiny": TINY, "isles": ISLES}
@@ -163,7 +143,7 @@ def check_row(row: dict[str, Any], alone: dict[str, Any]) -> None:
         assert [row["worst_gap_lng"], row["worst_gap_lat"]] == areas[0]["center"]
 
 
-async def test_what_all_have_together_is_counted_once(clients: dict[str, httpx.AsyncClient]) -> None:
+async def test_what_all_have_together_is_counted_once(clients: Clients) -> None:
     zones = collection(feature("a", NORTH), feature("b", SOUTH), {"type": "Feature", "geometry": TINY})
     answer = await tell(clients["cfd"], zones)
     together = filled(NORTH) | filled(SOUTH)
@@ -174,9 +154,7 @@ async def test_what_all_have_together_is_counted_once(clients: dict[str, httpx.A
     assert cells_of(again["gap"]) == together
 
 
-async def test_rows_are_sorted_and_those_without_a_value_come_last(
-    clients: dict[str, httpx.AsyncClient],
-) -> None:
+async def test_rows_are_sorted_and_those_without_a_value_come_last(clients: Clients) -> None:
     await add(clients["cfd"], "cfd.areas", "coverage", feature("west", box(-87.72, 41.80, -87.66, 41.94)))
     west = feature("west", box(-87.71, 41.85, -87.67, 41.93))
     north = feature("north", box(-87.70, 41.91, -87.60, 41.93))
@@ -191,7 +169,7 @@ async def test_rows_are_sorted_and_those_without_a_value_come_last(
         assert [row["id"] for row in answer["zones"]] == expected, sort
 
 
-async def test_every_form_has_the_same_rows(clients: dict[str, httpx.AsyncClient], tmp_path: Path) -> None:
+async def test_every_form_has_the_same_rows(clients: Clients, tmp_path: Path) -> None:
     await cover(clients)
     fire = clients["cfd"]
     question = {"zones": collection(feature("a", NORTH, name='=HYPERLINK("x")'), feature("b", ISLES))}
@@ -214,9 +192,7 @@ async def test_every_form_has_the_same_rows(clients: dict[str, httpx.AsyncClient
     assert (await form("html")).json()["code"] == "query.f"
 
 
-async def test_seventy_neighbourhoods_cost_little_more_than_the_city(
-    clients: dict[str, httpx.AsyncClient],
-) -> None:
+async def test_seventy_neighbourhoods_cost_little_more_than_the_city(clients: Clients) -> None:
     fire = clients["cfd"]
     units = [
         feature(f"u{n}", at(-87.9 + n % 30 * 0.0125, 41.65 + n // 30 * 0.0125), reach_m=2000)

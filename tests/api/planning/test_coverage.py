@@ -2,120 +2,44 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
 from typing import Any
 
 import h3.api.basic_str as h3
-import httpx
 import pytest
 import shapely
 from sqlalchemy import text
 
-from cop.settings import Settings
 from layers.database import Database
+from tests.api.planning.asking import (
+    AREA,
+    ASK,
+    MIDDLE,
+    WEST,
+    Clients,
+    add,
+    ask,
+    at,
+    cells_of,
+    cover,
+    feature,
+    filled,
+    km2,
+    reached,
+    refusal,
+)
 from tests.conftest import Serving
 from tests.unit.hexes_shapes import box
-
-Make = Callable[..., Awaitable[str]]
-ASK = "/coverage/analysis"
-AREA = box(-87.70, 41.85, -87.60, 41.93)
-WEST, MIDDLE = box(-87.72, 41.84, -87.66, 41.94), box(-87.68, 41.84, -87.63, 41.90)
-
-
-@pytest.fixture
-def settings(database_url: str, tmp_path: Path) -> Settings:
-    """A server that never sweeps, so that what has expired is still there for the analysis to leave out."""
-    return Settings(database_url=database_url, data_dir=tmp_path, sweep_s=3600)
-
-
-@pytest.fixture
-async def clients(server: Serving, key: Make) -> AsyncIterator[dict[str, httpx.AsyncClient]]:
-    """`cfd` and `ems` with all rights, `viewer` of cfd, and the `public`."""
-    keys = {
-        "cfd": await key("cfd", "admin"),
-        "ems": await key("ems", "admin"),
-        "viewer": await key("cfd", "view"),
-    }
-    made = {
-        name: httpx.AsyncClient(
-            base_url=server.url, headers={"Authorization": f"Bearer {secret}"}, timeout=60
-        )
-        for name, secret in keys.items()
-    }
-    made["public"] = httpx.AsyncClient(base_url=server.url)
-    yield made
-    await asyncio.gather(*(client.aclose() for client in made.values()))
-
-
-async def add(
-    client: httpx.AsyncClient, layer: str, kind: str, *features: dict[str, Any], **rules: Any
-) -> None:
-    """A layer with its features, shared with all."""
-    made = await client.post("/collections", json={"id": layer, "kind": kind, **rules})
-    assert made.is_success, made.text
-    assert (await client.put(f"/collections/{layer}/shares/all")).is_success
-    if features:
-        body = {"type": "FeatureCollection", "features": features}
-        sent = await client.post(f"/collections/{layer}/items", json=body)
-        assert sent.is_success, sent.text
-
-
-def feature(id: str, geometry: dict[str, Any], **properties: Any) -> dict[str, Any]:
-    return {"type": "Feature", "id": id, "geometry": geometry, "properties": properties}
-
-
-def at(lng: float, lat: float) -> dict[str, Any]:
-    return {"type": "Point", "coordinates": [lng, lat]}
-
-
-async def ask(client: httpx.AsyncClient, area: dict[str, Any] = AREA, **question: Any) -> dict[str, Any]:
-    answer = await client.post(ASK, json={"area": area, **question})
-    assert answer.status_code == 200, answer.text
-    found: dict[str, Any] = answer.json()
-    return found
-
-
-async def refusal(client: httpx.AsyncClient, question: dict[str, Any]) -> tuple[int, str, str]:
-    answer = await client.post(ASK, json=question)
-    assert answer.headers["content-type"] == "application/problem+json"
-    body = answer.json()
-    return answer.status_code, body["code"], body.get("pointer", "")
-
-
-# The oracle: Python sets, the library's fill and its distances.
-
-
-def filled(polygon: dict[str, Any], resolution: int = 9) -> set[str]:
-    return set(h3.h3shape_to_cells_experimental(h3.geo_to_h3shape(polygon), resolution, contain="center"))
-
-
-def reached(lng: float, lat: float, reach_m: float, resolution: int = 9) -> set[str]:
-    middle = h3.latlng_to_cell(lat, lng, resolution)
-    near = h3.grid_disk(middle, int(reach_m / 100) + 3)
-    inside = {c for c in near if h3.great_circle_distance((lat, lng), h3.cell_to_latlng(c), "m") <= reach_m}
-    return inside | {middle}
-
-
-def km2(cells: set[str]) -> Any:
-    return pytest.approx(sum(map(h3.cell_area, cells)), rel=1e-5, abs=1e-5)
-
-
-def cells_of(part: dict[str, Any], resolution: int = 9) -> set[str]:
-    return set(h3.uncompact_cells(part["cells"], resolution))
-
 
 # Denials
 
 
-async def test_only_planners_may_ask(clients: dict[str, httpx.AsyncClient]) -> None:
+async def test_only_planners_may_ask(clients: Clients) -> None:
     assert await refusal(clients["public"], {"area": AREA}) == (401, "unauthenticated", "")
     assert await refusal(clients["viewer"], {"area": AREA}) == (403, "forbidden", "")
 
 
-async def test_a_hidden_layer_answers_as_one_that_is_not_there(clients: dict[str, httpx.AsyncClient]) -> None:
+async def test_a_hidden_layer_answers_as_one_that_is_not_there(clients: Clients) -> None:
     await add(clients["ems"], "ems.secret", "coverage", feature("a", WEST))
     await clients["ems"].delete("/collections/ems.secret/shares/all")
     for name in ("ems.secret", "ems.absent"):
@@ -124,7 +48,7 @@ async def test_a_hidden_layer_answers_as_one_that_is_not_there(clients: dict[str
     assert (await ask(clients["cfd"]))["inputs"] == []
 
 
-async def test_bad_questions_are_refused_before_any_work(clients: dict[str, httpx.AsyncClient]) -> None:
+async def test_bad_questions_are_refused_before_any_work(clients: Clients) -> None:
     fire = clients["cfd"]
     await add(fire, "cfd.incidents", "incidents", feature("i", at(-87.65, 41.88)))
     bow_tie = {"type": "Polygon", "coordinates": [[[0, 0], [1, 1], [1, 0], [0, 1], [0, 0]]]}
@@ -150,7 +74,7 @@ async def test_bad_questions_are_refused_before_any_work(clients: dict[str, http
     assert pointer.startswith("/area")
 
 
-async def test_forms_of_the_request_that_are_none_are_refused(clients: dict[str, httpx.AsyncClient]) -> None:
+async def test_forms_of_the_request_that_are_none_are_refused(clients: Clients) -> None:
     fire = clients["cfd"]
     assert (
         await fire.post(ASK, content=b"{", headers={"Content-Type": "application/json"})
@@ -162,9 +86,7 @@ async def test_forms_of_the_request_that_are_none_are_refused(clients: dict[str,
     assert (drawn.status_code, drawn.json()["code"]) == (413, "h3.too_many_cells")
 
 
-async def test_a_full_line_answers_503_with_a_time_to_come_back(
-    server: Serving, clients: dict[str, httpx.AsyncClient]
-) -> None:
+async def test_a_full_line_answers_503_with_a_time_to_come_back(server: Serving, clients: Clients) -> None:
     analysts = server.app.state.analysts
     analysts._max_waiting = 0
     answer = await clients["cfd"].post(ASK, json={"area": AREA})
@@ -172,7 +94,7 @@ async def test_a_full_line_answers_503_with_a_time_to_come_back(
     assert int(answer.headers["Retry-After"]) >= 1
 
 
-async def test_exercise_and_actual_cover_are_not_added_up(clients: dict[str, httpx.AsyncClient]) -> None:
+async def test_exercise_and_actual_cover_are_not_added_up(clients: Clients) -> None:
     fire = clients["cfd"]
     await add(fire, "cfd.real", "coverage", feature("a", WEST))
     await add(fire, "cfd.stations", "assets", feature("s", at(-87.64, 41.88), reach_m=900))
@@ -190,7 +112,7 @@ async def test_exercise_and_actual_cover_are_not_added_up(clients: dict[str, htt
 # Answers
 
 
-async def test_nobody_there_is_one_gap(clients: dict[str, httpx.AsyncClient]) -> None:
+async def test_nobody_there_is_one_gap(clients: Clients) -> None:
     answer = await ask(clients["cfd"])
     area = filled(AREA)
     assert cells_of(answer["gap"]) == area
@@ -199,7 +121,7 @@ async def test_nobody_there_is_one_gap(clients: dict[str, httpx.AsyncClient]) ->
     assert [piece["km2"] for piece in answer["gap"]["areas"]] == [km2(area)]
 
 
-async def test_the_ground_of_each_depth_is_told(clients: dict[str, httpx.AsyncClient]) -> None:
+async def test_the_ground_of_each_depth_is_told(clients: Clients) -> None:
     fire = clients["cfd"]
     places = [(-87.65, 41.88), (-87.64, 41.88), (-87.635, 41.885)]
     await add(
@@ -218,36 +140,7 @@ async def test_the_ground_of_each_depth_is_told(clients: dict[str, httpx.AsyncCl
     assert len(told) > 2
 
 
-async def cover(clients: dict[str, httpx.AsyncClient]) -> list[tuple[str, str, set[str]]]:
-    """Covers of all kinds by two agencies; the oracle's version of them: agency, layer and cells."""
-    await add(clients["cfd"], "cfd.areas", "coverage", feature("west", WEST, skills="als"))
-    await add(
-        clients["ems"],
-        "ems.areas",
-        "coverage",
-        feature("mid", MIDDLE, skills=["als", "bls"]),
-        resolution=8,
-    )
-    stations = [feature("s1", at(-87.62, 41.91), reach_m=1500), feature("s2", at(-87.69, 41.92))]
-    await add(clients["ems"], "ems.stations", "assets", *stations, reach_m=700)
-    units = [
-        feature("u1", at(-87.61, 41.86), reach_m=1200, status="available"),
-        feature("u2", at(-87.65, 41.89), reach_m=2500, status="on_scene"),
-        feature("far", at(-87.0, 41.0), reach_m=500, status="available"),
-        feature("none", at(-87.65, 41.88), status="available"),
-    ]
-    await add(clients["cfd"], "cfd.units", "units", *units)
-    return [
-        ("cfd", "cfd.areas", filled(WEST)),
-        ("ems", "ems.areas", filled(MIDDLE)),
-        ("ems", "ems.stations", reached(-87.62, 41.91, 1500)),
-        ("ems", "ems.stations", reached(-87.69, 41.92, 700)),
-        ("cfd", "cfd.units", reached(-87.61, 41.86, 1200)),
-        ("cfd", "cfd.units", reached(-87.65, 41.89, 2500)),
-    ]
-
-
-async def test_the_answer_is_what_counting_cell_by_cell_says(clients: dict[str, httpx.AsyncClient]) -> None:
+async def test_the_answer_is_what_counting_cell_by_cell_says(clients: Clients) -> None:
     covers = await cover(clients)
     for at_least in (1, 2, 3):
         check_counts(await ask(clients["cfd"], at_least=at_least), covers, at_least)
@@ -278,7 +171,7 @@ def check_counts(answer: dict[str, Any], covers: list[tuple[str, str, set[str]]]
     assert counted == {"cfd.areas": 1, "cfd.units": 2, "ems.areas": 1, "ems.stations": 2}
 
 
-async def test_named_layers_a_filter_and_another_resolution(clients: dict[str, httpx.AsyncClient]) -> None:
+async def test_named_layers_a_filter_and_another_resolution(clients: Clients) -> None:
     await cover(clients)
     fire = clients["cfd"]
     one = await ask(fire, layers=["ems.areas"], resolution=8)
@@ -294,7 +187,7 @@ async def test_named_layers_a_filter_and_another_resolution(clients: dict[str, h
     assert cells_of(silent["gap"]) == filled(AREA) - filled(WEST) - reached(-87.65, 41.89, 2500)
 
 
-async def test_what_has_expired_covers_nothing(clients: dict[str, httpx.AsyncClient], db: Database) -> None:
+async def test_what_has_expired_covers_nothing(clients: Clients, db: Database) -> None:
     await cover(clients)
     async with db.begin() as connection:
         await connection.execute(text("UPDATE feature SET expires_at = now() WHERE id = 'west'"))
@@ -303,7 +196,7 @@ async def test_what_has_expired_covers_nothing(clients: dict[str, httpx.AsyncCli
     assert [each["features"] for each in answer["inputs"]] == [0]
 
 
-async def test_the_answer_rests_on_the_revisions_it_names(clients: dict[str, httpx.AsyncClient]) -> None:
+async def test_the_answer_rests_on_the_revisions_it_names(clients: Clients) -> None:
     fire = clients["cfd"]
     await add(fire, "cfd.areas", "coverage", feature("a", WEST))
     before = await ask(fire)
@@ -315,15 +208,13 @@ async def test_the_answer_rests_on_the_revisions_it_names(clients: dict[str, htt
     assert cells_of(after["gap"]) == filled(AREA) - filled(MIDDLE) - filled(box(-87.61, 41.85, -87.6, 41.93))
 
 
-async def test_the_area_may_be_a_feature(clients: dict[str, httpx.AsyncClient]) -> None:
+async def test_the_area_may_be_a_feature(clients: Clients) -> None:
     await add(clients["ems"], "ems.districts", "zones", feature("north", MIDDLE))
     answer = await ask(clients["cfd"], {"layer": "ems.districts", "id": "north"})
     assert cells_of(answer["gap"]) == filled(MIDDLE)
 
 
-async def test_an_area_across_the_antimeridian_is_covered_from_both_sides(
-    clients: dict[str, httpx.AsyncClient],
-) -> None:
+async def test_an_area_across_the_antimeridian_is_covered_from_both_sides(clients: Clients) -> None:
     units = [
         feature("east", at(-179.99, 10.0), reach_m=4000),
         feature("west", at(179.97, 10.0), reach_m=4000),
@@ -345,7 +236,7 @@ async def test_an_area_across_the_antimeridian_is_covered_from_both_sides(
         assert shape.bounds[2] <= 180
 
 
-async def test_polygons_say_the_same_as_cells(clients: dict[str, httpx.AsyncClient]) -> None:
+async def test_polygons_say_the_same_as_cells(clients: Clients) -> None:
     await cover(clients)
     fire = clients["cfd"]
     answer = await ask(fire)
@@ -364,7 +255,7 @@ async def test_polygons_say_the_same_as_cells(clients: dict[str, httpx.AsyncClie
             assert inside == cells_of(answer[role])
 
 
-async def test_the_city_with_900_units_answers_within_a_second(clients: dict[str, httpx.AsyncClient]) -> None:
+async def test_the_city_with_900_units_answers_within_a_second(clients: Clients) -> None:
     """As in the demo: Chicago at resolution 9, every unit with a reach. The best of three, as machines are shared."""
     fire = clients["cfd"]
     units = [

@@ -8,26 +8,23 @@ import httpx
 import pytest
 import shapely
 
-from tests.api.test_coverage import (
+from tests.api.planning.asking import (
     AREA,
     ASK,
+    Clients,
     add,
     ask,
     at,
     cells_of,
-    clients,
     cover,
     feature,
     filled,
+    forget,
     km2,
     reached,
-    settings,
 )
-from tests.api.test_coverage_runs import forget
 from tests.conftest import Serving
 
-__all__ = ["clients", "settings"]
-Clients = dict[str, httpx.AsyncClient]
 WHAT_IF = "/coverage/what-if"
 
 

@@ -11,24 +11,21 @@ import pytest
 
 from cop.planning.question import MAX_INLINE_CELLS
 from layers.planning import cell_tables
-from tests.api.test_coverage import (
+from tests.api.planning.asking import (
     AREA,
     WEST,
+    Clients,
     add,
     ask,
     at,
     cells_of,
-    clients,
     cover,
     feature,
     filled,
     reached,
     refusal,
-    settings,
 )
 from tests.unit.hexes_shapes import box
-
-__all__ = ["clients", "settings"]  # fixtures
 
 TABLE = "/coverage/weights/people"
 INSIDE = sorted(filled(AREA))
@@ -52,7 +49,7 @@ async def upload(client: httpx.AsyncClient, body: bytes, path: str = TABLE) -> h
 # Denials and bad input
 
 
-async def test_only_planners_upload_and_only_for_their_agency(clients: dict[str, httpx.AsyncClient]) -> None:
+async def test_only_planners_upload_and_only_for_their_agency(clients: Clients) -> None:
     body = as_csv(people(INSIDE[:5]))
     assert (await upload(clients["public"], body)).status_code == 401
     assert (await upload(clients["viewer"], body)).status_code == 403
@@ -64,9 +61,7 @@ async def test_only_planners_upload_and_only_for_their_agency(clients: dict[str,
     assert await refusal(clients["ems"], question) == (404, "table.not_found", "")
 
 
-async def test_every_bad_row_is_named_by_its_line_and_nothing_is_stored(
-    clients: dict[str, httpx.AsyncClient],
-) -> None:
+async def test_every_bad_row_is_named_by_its_line_and_nothing_is_stored(clients: Clients) -> None:
     coarse, good = h3.cell_to_parent(INSIDE[3]), INSIDE[:3]
     rows = [
         f"{good[0]},1",
@@ -90,7 +85,7 @@ async def test_every_bad_row_is_named_by_its_line_and_nothing_is_stored(
     assert (await clients["cfd"].get(TABLE)).status_code == 404
 
 
-async def test_forms_and_names_that_are_none_are_refused(clients: dict[str, httpx.AsyncClient]) -> None:
+async def test_forms_and_names_that_are_none_are_refused(clients: Clients) -> None:
     fire, good = clients["cfd"], as_csv({INSIDE[0]: 1.0})
     assert (await upload(fire, good, "/coverage/weights/A b")).json()["code"] == "path.name"
     assert (await upload(fire, b"h3,people\n")).json()["code"] == "cells.header"
@@ -104,9 +99,7 @@ async def test_forms_and_names_that_are_none_are_refused(clients: dict[str, http
     assert (await fire.get(TABLE, params={"f": "xls"})).status_code in (400, 404)
 
 
-async def test_an_agency_keeps_so_many_tables(
-    clients: dict[str, httpx.AsyncClient], monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_an_agency_keeps_so_many_tables(clients: Clients, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cell_tables, "MAX_TABLES", 1)
     fire, good = clients["cfd"], as_csv({INSIDE[0]: 1.0})
     assert [(await upload(fire, good)).status_code for _ in range(2)] == [201, 200]
@@ -114,7 +107,7 @@ async def test_an_agency_keeps_so_many_tables(
     assert (refused.status_code, refused.json()["code"]) == (413, "cells.too_many_tables")
 
 
-async def test_weights_that_make_no_sense_are_refused(clients: dict[str, httpx.AsyncClient]) -> None:
+async def test_weights_that_make_no_sense_are_refused(clients: Clients) -> None:
     fire = clients["cfd"]
     much = {f"{cell:x}": 1 for cell in range(MAX_INLINE_CELLS + 1)}
     await add(fire, "cfd.debts", "incidents", feature("a", at(-87.65, 41.88), owed=-5))
@@ -141,7 +134,7 @@ async def test_weights_that_make_no_sense_are_refused(clients: dict[str, httpx.A
 # Answers
 
 
-async def test_a_table_comes_back_as_it_was_sent(clients: dict[str, httpx.AsyncClient]) -> None:
+async def test_a_table_comes_back_as_it_was_sent(clients: Clients) -> None:
     fire, cells = clients["cfd"], people(INSIDE) | {INSIDE[0]: 0.1}
     kept = (await upload(fire, as_csv(cells))).json()
     assert (kept["unit"], kept["resolution"], kept["cells"]) == ("people", 9, len(cells))
@@ -153,7 +146,7 @@ async def test_a_table_comes_back_as_it_was_sent(clients: dict[str, httpx.AsyncC
     assert (await fire.get(TABLE)).status_code == 404
 
 
-async def test_the_answer_counts_people_as_dictionaries_do(clients: dict[str, httpx.AsyncClient]) -> None:
+async def test_the_answer_counts_people_as_dictionaries_do(clients: Clients) -> None:
     covers = await cover(clients)
     far = people(sorted(filled(box(-87.5, 41.8, -87.45, 41.85))))
     cells = people(INSIDE) | far
@@ -191,7 +184,7 @@ def check_weights(
     }
 
 
-async def test_a_layer_weighs_by_a_property_or_by_its_number(clients: dict[str, httpx.AsyncClient]) -> None:
+async def test_a_layer_weighs_by_a_property_or_by_its_number(clients: Clients) -> None:
     fire = clients["cfd"]
     await add(fire, "cfd.units", "units", feature("u", at(-87.65, 41.88), reach_m=1500))
     calls = [
@@ -209,7 +202,7 @@ async def test_a_layer_weighs_by_a_property_or_by_its_number(clients: dict[str, 
     assert (told["covered"], told["gap"], told["outside"]) == (1, 2, 1)
 
 
-async def test_a_polygon_of_a_layer_is_spread_over_its_ground(clients: dict[str, httpx.AsyncClient]) -> None:
+async def test_a_polygon_of_a_layer_is_spread_over_its_ground(clients: Clients) -> None:
     fire = clients["cfd"]
     await add(fire, "cfd.units", "units", feature("u", at(-87.66, 41.88), reach_m=2500))
     await add(fire, "cfd.tracts", "zones", feature("w", WEST, people=1000))
@@ -226,9 +219,7 @@ async def test_a_polygon_of_a_layer_is_spread_over_its_ground(clients: dict[str,
     assert told["inside"] + told["outside"] == pytest.approx(1000)
 
 
-async def test_a_hidden_layer_weighs_nothing_even_in_a_run_that_knew_it(
-    clients: dict[str, httpx.AsyncClient],
-) -> None:
+async def test_a_hidden_layer_weighs_nothing_even_in_a_run_that_knew_it(clients: Clients) -> None:
     await add(clients["ems"], "ems.incidents", "incidents", feature("a", at(-87.65, 41.88)))
     answer = await ask(clients["cfd"], weights={"layer": "ems.incidents"})
     assert answer["weights"]["gap"] == 1
@@ -236,7 +227,7 @@ async def test_a_hidden_layer_weighs_nothing_even_in_a_run_that_knew_it(
     assert await refusal(clients["cfd"], {"run": answer["run"]}) == (404, "layer.not_found", "")
 
 
-async def test_a_run_is_weighed_again(clients: dict[str, httpx.AsyncClient]) -> None:
+async def test_a_run_is_weighed_again(clients: Clients) -> None:
     answer = await ask(clients["cfd"], weights={"cells": {INSIDE[0]: 7}})
     again = (await clients["cfd"].post("/coverage/analysis", json={"run": answer["run"]})).json()
     assert again["weights"] == answer["weights"]

@@ -10,11 +10,8 @@ import pytest
 from matplotlib import image
 
 import web
-from tests.api.test_coverage import AREA, ASK, WEST, add, at, clients, feature, settings
-from tests.api.test_jobs import LATER, ended
+from tests.api.planning.asking import AREA, ASK, LATER, WEST, Clients, add, at, ended, feature
 
-__all__ = ["clients", "settings"]  # fixtures
-Clients = dict[str, httpx.AsyncClient]
 needs_page = pytest.mark.skipif(web.assets() is None, reason="the page was not built")
 
 

@@ -15,28 +15,28 @@ import web
 from cop.api.tiles import GRID
 from cop.client import Client
 from layers.database import Database
-from tests.api.test_coverage import (
+from tests.api.planning.asking import (
     AREA,
     ASK,
+    Clients,
     add,
+    again,
     ask,
     at,
     cells_of,
-    clients,
+    ended,
     feature,
     filled,
+    forget,
+    get,
+    later,
     reached,
     refusal,
-    settings,
 )
-from tests.api.test_coverage_runs import again, forget, get
-from tests.api.test_jobs import ended, later
-from tests.api.test_watch import WATCH, items, save, until
+from tests.api.planning.test_watch import WATCH, items, save, until
 from tests.conftest import Serving
 from tests.live.dialogue import dialogue
 
-__all__ = ["clients", "settings"]  # fixtures
-Clients = dict[str, httpx.AsyncClient]
 LEFT_OUT = "Left out, for they are shared at 1 km only: ems.units."
 CELL = h3.latlng_to_cell(41.89, -87.65, 8)
 MIDDLE = h3.cell_to_latlng(CELL)[1], h3.cell_to_latlng(CELL)[0]

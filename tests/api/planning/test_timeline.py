@@ -11,23 +11,10 @@ import pytest
 from sqlalchemy import text
 
 from layers.database import Database
-from tests.api.test_coverage import (
-    AREA,
-    MIDDLE,
-    add,
-    at,
-    cells_of,
-    clients,
-    feature,
-    filled,
-    reached,
-    settings,
-)
+from tests.api.planning.asking import AREA, MIDDLE, Clients, add, at, cells_of, feature, filled, reached
 from tests.unit.hexes_shapes import box
 
-__all__ = ["clients", "settings"]
 ASK = "/coverage/timeline"
-Clients = dict[str, httpx.AsyncClient]
 NEXT = (datetime.now(UTC) + timedelta(days=2)).replace(hour=6, minute=0, second=0, microsecond=0)
 HOUR = timedelta(hours=1)
 

@@ -12,12 +12,8 @@ import pytest
 
 from cop.planning import jobs as working
 from layers.credentials import shown
-from tests.api.test_coverage import AREA, ASK, add, ask, at, clients, feature, settings
+from tests.api.planning.asking import AREA, ASK, LATER, Clients, add, ask, at, ended, feature, later
 from tests.conftest import Serving, serving
-
-__all__ = ["clients", "settings"]  # fixtures
-
-LATER = {"Prefer": "handling=lenient, respond-async; wait=10"}
 
 
 @pytest.fixture(autouse=True)
@@ -25,24 +21,7 @@ def quick_beats(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(working, "BEAT_S", 0.05)
 
 
-async def later(client: httpx.AsyncClient, path: str = ASK, **question: Any) -> dict[str, Any]:
-    answer = await client.post(path, json={"area": AREA, **question}, headers=LATER)
-    assert answer.status_code == 202, answer.text
-    assert answer.headers["Preference-Applied"] == "respond-async"
-    job: dict[str, Any] = answer.json()
-    assert answer.headers["Location"] == f"/jobs/{job['id']}"
-    return job
-
-
-async def ended(client: httpx.AsyncClient, job: dict[str, Any]) -> dict[str, Any]:
-    async with asyncio.timeout(30):
-        while job["state"] in ("waiting", "running"):
-            await asyncio.sleep(0.02)
-            job = (await client.get(f"/jobs/{job['id']}")).json()
-    return job
-
-
-async def test_only_planners_have_jobs_and_only_their_agencys(clients: dict[str, httpx.AsyncClient]) -> None:
+async def test_only_planners_have_jobs_and_only_their_agencys(clients: Clients) -> None:
     assert (await clients["public"].post(ASK, json={"area": AREA}, headers=LATER)).status_code == 401
     assert (await clients["viewer"].post(ASK, json={"area": AREA}, headers=LATER)).status_code == 403
     assert (await clients["public"].get("/jobs")).status_code == 401
@@ -53,13 +32,13 @@ async def test_only_planners_have_jobs_and_only_their_agencys(clients: dict[str,
     assert (await clients["ems"].get("/jobs")).json() == {"jobs": []}
 
 
-async def test_a_bad_question_is_refused_at_once(clients: dict[str, httpx.AsyncClient]) -> None:
+async def test_a_bad_question_is_refused_at_once(clients: Clients) -> None:
     refused = await clients["cfd"].post(ASK, json={"area": AREA, "at_least": 0}, headers=LATER)
     assert (refused.status_code, refused.json()["code"]) == (422, "coverage.at_least")
     assert (await clients["cfd"].get("/jobs")).json() == {"jobs": []}
 
 
-async def test_what_is_found_wrong_later_is_the_jobs_problem(clients: dict[str, httpx.AsyncClient]) -> None:
+async def test_what_is_found_wrong_later_is_the_jobs_problem(clients: Clients) -> None:
     fire = clients["cfd"]
     job = await ended(fire, await later(fire, layers=["ems.absent"]))
     assert (job["state"], job["problem"]["code"]) == ("failed", "layer.not_found")
@@ -68,9 +47,7 @@ async def test_what_is_found_wrong_later_is_the_jobs_problem(clients: dict[str, 
     assert result.json() == job["problem"]
 
 
-async def test_the_result_is_what_the_request_would_have_been_answered_with(
-    clients: dict[str, httpx.AsyncClient],
-) -> None:
+async def test_the_result_is_what_the_request_would_have_been_answered_with(clients: Clients) -> None:
     fire = clients["cfd"]
     await add(fire, "cfd.units", "units", feature("u", at(-87.65, 41.88), reach_m=900))
     job = await ended(fire, await later(fire))
@@ -83,7 +60,7 @@ async def test_the_result_is_what_the_request_would_have_been_answered_with(
     assert [each["id"] for each in (await fire.get("/jobs")).json()["jobs"]] == [job["id"]]
 
 
-async def test_a_file_keeps_its_name(clients: dict[str, httpx.AsyncClient]) -> None:
+async def test_a_file_keeps_its_name(clients: Clients) -> None:
     fire = clients["cfd"]
     job = await ended(fire, await later(fire, f"{ASK}?f=csv"))
     result = await fire.get(f"/jobs/{job['id']}/result")
@@ -92,9 +69,7 @@ async def test_a_file_keeps_its_name(clients: dict[str, httpx.AsyncClient]) -> N
     assert result.text.startswith("cell,depth")
 
 
-async def test_a_result_is_kept_from_those_who_see_less_than_it_may_rest_on(
-    clients: dict[str, httpx.AsyncClient],
-) -> None:
+async def test_a_result_is_kept_from_those_who_see_less_than_it_may_rest_on(clients: Clients) -> None:
     fire, ems = clients["cfd"], clients["ems"]
     await add(ems, "ems.units", "units", feature("u", at(-87.65, 41.88), reach_m=900))
     job = await ended(fire, await later(fire))
@@ -108,7 +83,7 @@ async def test_a_result_is_kept_from_those_who_see_less_than_it_may_rest_on(
 
 
 async def test_another_process_tells_of_a_job_and_cancels_it(
-    server: Serving, clients: dict[str, httpx.AsyncClient], settings: Any
+    server: Serving, clients: Clients, settings: Any
 ) -> None:
     from cop.app import create_app
 
@@ -132,9 +107,7 @@ async def test_another_process_tells_of_a_job_and_cancels_it(
     assert (await fire.get(f"/jobs/{job['id']}")).status_code == 404
 
 
-async def test_short_questions_get_through_while_jobs_wait(
-    server: Serving, clients: dict[str, httpx.AsyncClient]
-) -> None:
+async def test_short_questions_get_through_while_jobs_wait(server: Serving, clients: Clients) -> None:
     fire = clients["cfd"]
     async with server.app.state.jobs._turn:
         jobs = [await later(fire) for _ in range(3)]
@@ -142,9 +115,7 @@ async def test_short_questions_get_through_while_jobs_wait(
     assert [(await ended(fire, job))["state"] for job in jobs] == ["done"] * 3
 
 
-async def test_a_placement_by_weights_is_a_job_and_may_take_longer_then(
-    clients: dict[str, httpx.AsyncClient],
-) -> None:
+async def test_a_placement_by_weights_is_a_job_and_may_take_longer_then(clients: Clients) -> None:
     fire = clients["cfd"]
     place = {
         "goal": "most",
@@ -161,7 +132,7 @@ async def test_a_placement_by_weights_is_a_job_and_may_take_longer_then(
     assert (found["unit"], found["demand"], found["covered_after"]) == ("people", 250, 250)
 
 
-async def test_a_timeline_is_a_job(clients: dict[str, httpx.AsyncClient]) -> None:
+async def test_a_timeline_is_a_job(clients: Clients) -> None:
     fire = clients["cfd"]
     now = datetime.now(UTC).replace(microsecond=0)
     window = {"from": (now - timedelta(hours=2)).isoformat(), "to": now.isoformat(), "step_minutes": 60}
@@ -173,7 +144,7 @@ async def test_a_timeline_is_a_job(clients: dict[str, httpx.AsyncClient]) -> Non
 
 
 async def test_a_job_that_waited_reads_nothing_that_is_no_longer_shared(
-    clients: dict[str, httpx.AsyncClient], server: Serving
+    clients: Clients, server: Serving
 ) -> None:
     fire, ems = clients["cfd"], clients["ems"]
     await add(ems, "ems.units", "units", feature("u", at(-87.65, 41.88), reach_m=900))
@@ -185,9 +156,7 @@ async def test_a_job_that_waited_reads_nothing_that_is_no_longer_shared(
     assert (lost["state"], lost["problem"]["code"]) == ("failed", "job.access")
 
 
-async def test_a_job_ends_with_the_key_that_asked(
-    clients: dict[str, httpx.AsyncClient], server: Serving, key: Any
-) -> None:
+async def test_a_job_ends_with_the_key_that_asked(clients: Clients, server: Serving, key: Any) -> None:
     fire = clients["cfd"]
     secret = await key("cfd", "plan", "view")
     async with server.app.state.jobs._turn:

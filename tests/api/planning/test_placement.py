@@ -9,10 +9,8 @@ import h3.api.basic_str as h3
 import httpx
 import pytest
 
-from tests.api.test_coverage import AREA, add, ask, at, cells_of, clients, feature, refusal, settings
-from tests.api.test_jobs import ended, later
+from tests.api.planning.asking import AREA, Clients, add, ask, at, cells_of, ended, feature, later, refusal
 
-__all__ = ["clients", "settings"]
 PLACE = "/coverage/placement"
 
 
@@ -29,7 +27,7 @@ async def refused(client: httpx.AsyncClient, body: dict[str, Any]) -> tuple[int,
     return answer.status_code, problem["code"], problem.get("pointer", "")
 
 
-async def test_only_planners_may_place(clients: dict[str, httpx.AsyncClient]) -> None:
+async def test_only_planners_may_place(clients: Clients) -> None:
     body = {"area": AREA, "place": {"n": 1, "reach_m": 900}}
     assert (await refused(clients["public"], body))[0] == 401
     assert (await refused(clients["viewer"], body))[0] == 403
@@ -59,12 +57,12 @@ async def test_only_planners_may_place(clients: dict[str, httpx.AsyncClient]) ->
     ],
 )
 async def test_what_is_no_placement_is_refused_with_its_spot(
-    clients: dict[str, httpx.AsyncClient], wanted: object, code: str, pointer: str
+    clients: Clients, wanted: object, code: str, pointer: str
 ) -> None:
     assert await refused(clients["cfd"], {"area": AREA, "place": wanted}) == (422, code, pointer)
 
 
-async def test_candidates_of_a_hidden_layer_are_those_of_none(clients: dict[str, httpx.AsyncClient]) -> None:
+async def test_candidates_of_a_hidden_layer_are_those_of_none(clients: Clients) -> None:
     await add(clients["ems"], "ems.secret", "assets", feature("s", at(-87.65, 41.88)))
     await clients["ems"].delete("/collections/ems.secret/shares/all")
     for name in ("ems.secret", "ems.absent"):
@@ -73,9 +71,7 @@ async def test_candidates_of_a_hidden_layer_are_those_of_none(clients: dict[str,
         assert found == (404, "layer.not_found", "")
 
 
-async def test_sites_cover_what_the_answer_says_once_they_are_there(
-    clients: dict[str, httpx.AsyncClient],
-) -> None:
+async def test_sites_cover_what_the_answer_says_once_they_are_there(clients: Clients) -> None:
     fire = clients["cfd"]
     await add(fire, "cfd.stations", "assets", feature("s", at(-87.69, 41.86), reach_m=1500))
     before = await ask(fire)
@@ -89,7 +85,7 @@ async def test_sites_cover_what_the_answer_says_once_they_are_there(
     assert found["gained"]["km2"] == pytest.approx(after["covered_km2"] - before["covered_km2"], rel=1e-6)
 
 
-async def test_the_fewest_sites_leave_no_gap(clients: dict[str, httpx.AsyncClient]) -> None:
+async def test_the_fewest_sites_leave_no_gap(clients: Clients) -> None:
     fire = clients["cfd"]
     found = await place(fire, {"goal": "full", "reach_m": 3000, "seconds": 5})
     assert found["unreachable_km2"] == 0
@@ -99,7 +95,7 @@ async def test_the_fewest_sites_leave_no_gap(clients: dict[str, httpx.AsyncClien
     assert found["proof"]["bound"] <= len(found["sites"])
 
 
-async def test_units_are_moved_to_where_nobody_is(clients: dict[str, httpx.AsyncClient]) -> None:
+async def test_units_are_moved_to_where_nobody_is(clients: Clients) -> None:
     fire = clients["cfd"]
     together = [feature(f"u{n}", at(-87.69, 41.86), reach_m=1500) for n in range(3)]
     await add(fire, "cfd.units", "units", *together)
@@ -111,9 +107,7 @@ async def test_units_are_moved_to_where_nobody_is(clients: dict[str, httpx.Async
     assert found["lost"]["km2"] == 0
 
 
-async def test_candidates_may_be_a_layer_and_expected_cover_puts_two_at_one(
-    clients: dict[str, httpx.AsyncClient],
-) -> None:
+async def test_candidates_may_be_a_layer_and_expected_cover_puts_two_at_one(clients: Clients) -> None:
     fire = clients["cfd"]
     sites = [feature("west", at(-87.68, 41.88)), feature("far", at(-87.0, 41.0))]
     await add(fire, "cfd.sites", "assets", *sites)
@@ -123,9 +117,7 @@ async def test_candidates_may_be_a_layer_and_expected_cover_puts_two_at_one(
     assert (found["candidates"]["layer"], found["candidates"]["revision"]) == ("cfd.sites", 2)
 
 
-async def test_sites_are_put_where_people_are_and_not_where_ground_is(
-    clients: dict[str, httpx.AsyncClient],
-) -> None:
+async def test_sites_are_put_where_people_are_and_not_where_ground_is(clients: Clients) -> None:
     fire, corner = clients["cfd"], [-87.605, 41.925]
     candidates = [[-87.65, 41.89], corner]
     wanted = {"n": 1, "reach_m": 1000, "candidates": candidates}
@@ -139,7 +131,7 @@ async def test_sites_are_put_where_people_are_and_not_where_ground_is(
     assert (found["covered_before"], found["covered_after"]) == (0, 300)
 
 
-async def test_an_answer_that_was_given_is_asked_where_next(clients: dict[str, httpx.AsyncClient]) -> None:
+async def test_an_answer_that_was_given_is_asked_where_next(clients: Clients) -> None:
     fire = clients["cfd"]
     await add(fire, "cfd.stations", "assets", feature("s", at(-87.69, 41.86), reach_m=1500))
     wanted = {"n": 2, "reach_m": 1500, "prove": False}
@@ -155,9 +147,7 @@ async def test_an_answer_that_was_given_is_asked_where_next(clients: dict[str, h
     assert await refused(clients["ems"], body) == (404, "run.not_found", "")
 
 
-async def test_new_sites_drive_along_the_streets_that_there_are(
-    clients: dict[str, httpx.AsyncClient],
-) -> None:
+async def test_new_sites_drive_along_the_streets_that_there_are(clients: Clients) -> None:
     fire, start = clients["cfd"], [-87.68, 41.89]
     line = {"type": "LineString", "coordinates": [start, [-87.62, 41.89]]}
     await add(fire, "cfd.streets", "roads", feature("lake", line, speed_kmh=60))
@@ -170,9 +160,7 @@ async def test_new_sites_drive_along_the_streets_that_there_are(
     assert found["covered_after"] < freely["covered_after"] / 2
 
 
-async def test_a_placement_hears_that_it_is_cancelled_and_makes_room(
-    clients: dict[str, httpx.AsyncClient],
-) -> None:
+async def test_a_placement_hears_that_it_is_cancelled_and_makes_room(clients: Clients) -> None:
     fire = clients["cfd"]
     place = {"goal": "most", "n": 40, "reach_m": 700, "seconds": 300}
     job = await later(fire, "/coverage/placement", resolution=11, place=place)
@@ -185,13 +173,11 @@ async def test_a_placement_hears_that_it_is_cancelled_and_makes_room(
     assert (await ended(fire, await later(fire)))["state"] == "done"
 
 
-async def test_only_a_placement_places(clients: dict[str, httpx.AsyncClient]) -> None:
+async def test_only_a_placement_places(clients: Clients) -> None:
     assert await refusal(clients["cfd"], {"area": AREA, "place": {}}) == (422, "coverage.member", "/place")
 
 
-async def test_candidates_of_an_exercise_are_none_for_an_actual_answer(
-    clients: dict[str, httpx.AsyncClient],
-) -> None:
+async def test_candidates_of_an_exercise_are_none_for_an_actual_answer(clients: Clients) -> None:
     fire = clients["cfd"]
     await add(fire, "cfd.played", "units", feature("p", at(-87.65, 41.88)), status="exercise")
     await add(fire, "cfd.stations", "assets", feature("s", at(-87.69, 41.86), reach_m=1500))

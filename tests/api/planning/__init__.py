@@ -1,0 +1,1 @@
+"""The planner's questions over HTTP and in the terminal, against the real service."""
