@@ -40,9 +40,9 @@ MAX_FRAGMENTS = 256
 SLICE_BYTES = 4_096
 """What is parsed at a time. A reading of 256 kB can hold 43,000 frames, a quarter of a second of parsing; a
 slice holds 680 at the most, and after the first one of those the peer has used up its allowance."""
-JOINED_BYTES = 32_768
-"""Pieces of a frame that are fewer bytes are joined; more are handed over as they are: viewers share them, and to copy
-them for each of a thousand would cost more than all else that a large frame takes."""
+JOINED_BYTES = 65_536
+"""Pieces of a frame that are fewer bytes are joined, which costs less than to hand over each; more are handed over as
+they are: viewers share them, and whoever does not read would hold copies of its own."""
 CLOSE_DEADLINE_S = 2.0
 """Until a closed connection is cut: whoever reads gets the close code first, whoever does not is not waited for."""
 
