@@ -8,19 +8,14 @@ import {
   type MapMouseEvent,
   NavigationControl,
   ScaleControl,
-  addProtocol,
-  setWorkerUrl,
 } from "maplibre-gl";
-import workerUrl from "maplibre-gl/dist/maplibre-gl-worker.mjs?worker&url";
-import "maplibre-gl/dist/maplibre-gl.css";
-import { PMTiles, Protocol } from "pmtiles";
-import fontUrl from "@fontsource/public-sans/files/public-sans-latin-500-normal.woff2?url";
-import fontBoldUrl from "@fontsource/public-sans/files/public-sans-latin-700-normal.woff2?url";
 import type { FeatureCollection } from "geojson";
-import { nameOf } from "../format.ts";
-import { ageS, featuresOf, type LayerState, sizeOf, type State, WHOLE } from "../state.ts";
+import type { State } from "../state.ts";
 import type { BBox, Kind, Position } from "../wire.ts";
 import { areas, names } from "./areas.ts";
+import { BASEMAP_SOURCES, basemapOf } from "./basemap.ts";
+import { CALLSIGN_ZOOM, callsigns } from "./callsigns.ts";
+import { type Cell, cellAt, drawnAt } from "./drawn.ts";
 import {
   BELOW_NAMES,
   EMPTY_COLLECTION,
@@ -29,17 +24,14 @@ import {
   type ShownSource,
   SOURCES,
   type SourceName,
-  tileLayers,
-  tileSource,
   topLayers,
   upperLayers,
 } from "./overlays.ts";
-import { RangeSource } from "./range-source.ts";
-import { basemapStyle } from "./style.ts";
-import { isSame, type Ref, SymbolPool } from "./symbol-pool.ts";
-import { colorOf, drawSymbol, glyphOf, shapeOf } from "./symbols.ts";
+import { SymbolLayers } from "./symbol-layers.ts";
+import type { Ref } from "./symbol-pool.ts";
+import { drawSymbol, glyphOf, shapeOf } from "./symbols.ts";
 import { PALETTE, type Theme } from "./theme.ts";
-import { type Inks, mercatorX, mercatorY, SymbolLayer } from "./units.ts";
+import { TiledLayers } from "./tiled-layers.ts";
 
 export interface Camera {
   lng: number;
@@ -47,8 +39,7 @@ export interface Camera {
   zoom: number;
 }
 
-/** A feature, or a hex of a summed layer. */
-export type Hovered = Ref | { layer: string; cell: string };
+export type Hovered = Ref | Cell;
 
 export interface Handlers {
   /** Everything under the pointer at `at`, nearest first; empty for the bare map. `onSymbol`: the first is a symbol. */
@@ -59,38 +50,6 @@ export interface Handlers {
   /** Something could not be loaded or drawn. */
   onError(error: { message: string }): void;
 }
-
-const INKS: Record<Theme, Inks> = {
-  light: { hollow: [1, 1, 1], ink: [0.27, 0.27, 0.27] },
-  dark: { hollow: [0.07, 0.1, 0.14], ink: [0.8, 0.85, 0.9] },
-};
-
-/** Drawn from below to above. */
-const SYMBOL_KINDS = ["assets", "units", "incidents"] as const satisfies Kind[];
-
-/** The layers of names that are written over the symbols of a kind. Incidents lie above everything. */
-const NAMES_ABOVE = { assets: "asset-names", units: "incident-names", incidents: undefined } as const;
-
-/** How far beside a symbol a click still means it, CSS pixels. */
-const SLACK_PX = 6;
-
-/** Callsigns are written from this zoom on, for so many units at most; nearer the street there are fewer in sight. */
-const CALLSIGN_ZOOM = 13.4;
-const MOST_CALLSIGNS = 400;
-
-/** Below this zoom a street is thinner than a symbol: fanning out would say more than it shows. */
-const FAN_ZOOM = 12;
-
-/** A tiled layer that changes all the time is fetched again no more often than this. */
-const RETILE_MS = 3000;
-
-setWorkerUrl(workerUrl);
-const basemap = new Protocol();
-for (const name of ["world", "chicago"]) {
-  const url = new URL(`basemap/${name}.pmtiles`, document.baseURI).href;
-  basemap.add(new PMTiles(new RangeSource(url)));
-}
-addProtocol("pmtiles", basemap.tile);
 
 export class PictureMap {
   readonly map: MapLibre;
@@ -106,10 +65,8 @@ export class PictureMap {
   #pointing = false;
   #data = new Map<SourceName, FeatureCollection>();
   #stale = new Set<SourceName>();
-  /** For each tiled layer drawn: the revision its tiles are of, and when they were asked for. */
-  #tiled = new Map<string, { revision: string; at: number }>();
-  #pools: Record<(typeof SYMBOL_KINDS)[number], SymbolPool>;
-  #symbols: Record<(typeof SYMBOL_KINDS)[number], SymbolLayer>;
+  #symbols: SymbolLayers;
+  #tiled: TiledLayers;
   /** Draws the hexes of summed layers; null until the first one comes. */
   #cells: typeof import("./cells.ts") | null = null;
   #drawnCells = "";
@@ -124,15 +81,9 @@ export class PictureMap {
     private readonly handlers: Handlers,
   ) {
     this.#theme = theme;
-    const epochMs = nowMs();
-    const pool = (kind: Kind) => new SymbolPool(kind, epochMs);
-    this.#pools = { assets: pool("assets"), units: pool("units"), incidents: pool("incidents") };
-    const layer = (kind: (typeof SYMBOL_KINDS)[number]) =>
-      new SymbolLayer(`symbols:${kind}`, shapeOf(kind), this.#pools[kind].instances, nowMs);
-    this.#symbols = { assets: layer("assets"), units: layer("units"), incidents: layer("incidents") };
     this.map = new MapLibre({
       container,
-      style: this.#style(),
+      style: basemapOf(theme),
       center: [camera.lng, camera.lat],
       zoom: camera.zoom,
       minZoom: 1.5,
@@ -144,6 +95,8 @@ export class PictureMap {
       attributionControl: false,
       fadeDuration: 0,
     });
+    this.#symbols = new SymbolLayers(this.map, nowMs);
+    this.#tiled = new TiledLayers(this.map);
     this.map.touchZoomRotate.disableRotation();
     this.map.keyboard.disableRotation();
     this.map.addControl(new AttributionControl({ compact: false }), "bottom-right");
@@ -162,7 +115,7 @@ export class PictureMap {
     const rebuild = state.catalogue !== this.#catalogue;
     this.#state = state;
     this.#catalogue = state.catalogue;
-    for (const kind of SYMBOL_KINDS) this.#drawKind(kind, state, rebuild);
+    this.#symbols.draw(state, rebuild);
     if (rebuild) this.#stale.add("areas").add("names").add("cells");
     for (const [name, { cells }] of state.changes) {
       if (cells) this.#stale.add("cells");
@@ -176,16 +129,13 @@ export class PictureMap {
     if (theme === this.#theme) return;
     this.#theme = theme;
     this.#styled = false;
-    this.#tiled.clear();
-    this.map.setStyle(this.#style(), { diff: false });
+    this.#tiled.forget();
+    this.map.setStyle(basemapOf(theme), { diff: false });
   }
 
   hide(layers: ReadonlySet<string>): void {
     this.#hidden = layers;
-    for (const kind of SYMBOL_KINDS) {
-      this.#pools[kind].hide(layers);
-      this.#symbols[kind].dirty = true;
-    }
+    this.#symbols.hide(layers);
     this.#stale.add("areas").add("names").add("callsigns").add("cells");
     if (this.#state) this.draw({ ...this.#state, changes: new Map() });
     this.#writeCallsigns();
@@ -193,20 +143,13 @@ export class PictureMap {
 
   select(ref: Ref | null): void {
     this.#selected = ref;
-    for (const kind of SYMBOL_KINDS) {
-      this.#pools[kind].select(ref);
-      this.#symbols[kind].anySelected = ref !== null;
-      this.#symbols[kind].dirty = true;
-    }
-    this.map.triggerRepaint();
+    this.#symbols.select(ref);
   }
 
   /** Asks again for tiles that could not be had while the server was away. */
   refresh(): void {
     if (!this.#styled) return;
-    for (const source of ["world", "city", ...[...this.#tiled.keys()].map((name) => `tiles:${name}`)]) {
-      this.map.refreshTiles(source);
-    }
+    for (const source of [...BASEMAP_SOURCES, ...this.#tiled.sources()]) this.map.refreshTiles(source);
   }
 
   follow(on: boolean): void {
@@ -275,23 +218,7 @@ export class PictureMap {
   /** Where a feature is drawn right now, for things that point at it. */
   placeOf(ref: Ref): Position | null {
     const layer = this.#state?.layers.get(ref.layer);
-    if (!layer) return null;
-    for (const kind of SYMBOL_KINDS) {
-      const instance = this.#pools[kind].instanceOf(layer, ref.id);
-      if (instance === undefined) continue;
-      const { x, y } = this.#pools[kind].instances.place(instance, this.nowMs());
-      return [(x - 0.5) * 360, (Math.atan(Math.sinh(Math.PI * (1 - 2 * y))) * 180) / Math.PI];
-    }
-    return null;
-  }
-
-  #style() {
-    const at = (path: string) => new URL(path, document.baseURI).href;
-    return basemapStyle(this.#theme, {
-      basemap: at("basemap/"),
-      font: at(fontUrl),
-      fontBold: at(fontBoldUrl),
-    });
+    return layer ? this.#symbols.placeOf(layer, ref.id) : null;
   }
 
   /** Puts everything of ours onto a style that has just loaded. */
@@ -307,78 +234,16 @@ export class PictureMap {
     }
     for (const layer of groundLayers(c)) this.map.addLayer(layer, BELOW_NAMES);
     for (const layer of upperLayers(c)) this.map.addLayer(layer);
-    for (const kind of SYMBOL_KINDS) {
-      this.#symbols[kind].inks = INKS[this.#theme];
-      this.map.addLayer(this.#symbols[kind], NAMES_ABOVE[kind]);
-    }
+    this.#symbols.dress(this.#theme);
     for (const layer of topLayers(c)) this.map.addLayer(layer);
     this.#styled = true;
-    this.#resize();
+    this.#symbols.resize();
     if (this.#state) this.#drawTiled(this.#state);
     this.#flush();
   }
 
-  #drawKind(kind: (typeof SYMBOL_KINDS)[number], state: State, rebuild: boolean): void {
-    const pool = this.#pools[kind];
-    let touched = rebuild;
-    for (const name of pool.layers()) {
-      if (rebuild || !state.layers.has(name)) {
-        pool.drop(name);
-        touched = true;
-      }
-    }
-    for (const [name, layer] of state.layers) {
-      const change = rebuild ? WHOLE : state.changes.get(name);
-      if (layer.info.kind !== kind || layer.info.stream === "tiled" || !change) continue;
-      pool.change(layer, change, state.agencies.get(layer.info.agency)?.color ?? "#4d4d4d");
-      touched = true;
-    }
-    if (!touched) return;
-    this.#symbols[kind].dirty = true;
-    this.map.triggerRepaint();
-  }
-
   #drawTiled(state: State): void {
-    if (!this.#styled) return;
-    const wanted = new Map<string, LayerState>();
-    for (const layer of state.layers.values()) {
-      if (layer.info.stream === "tiled" && !this.#hidden.has(layer.info.id)) wanted.set(layer.info.id, layer);
-    }
-    for (const [name, { revision, at }] of this.#tiled) {
-      const layer = wanted.get(name);
-      const fresh = layer && (revision === revisionOf(layer) || performance.now() - at < RETILE_MS);
-      if (fresh || (layer && this.#retile(layer))) wanted.delete(name);
-      else this.#untile(name);
-    }
-    for (const layer of wanted.values()) this.#tile(layer, state);
-  }
-
-  #tile(layer: LayerState, state: State): void {
-    const { info, revision } = layer;
-    const source = `tiles:${info.id}`;
-    const color = colorOf(info.kind, state.agencies.get(info.agency)?.color ?? "#4d4d4d");
-    this.map.addSource(source, tileSource(location.origin, info, revision));
-    for (const each of tileLayers(info, color, PALETTE[this.#theme])) this.map.addLayer(each, "trail-line");
-    this.#tiled.set(info.id, { revision: revisionOf(layer), at: performance.now() });
-  }
-
-  /** Points a tiled layer at its new revision; the old tiles stay until the new ones are there. */
-  #retile(layer: LayerState): boolean {
-    const source = this.map.getSource(`tiles:${layer.info.id}`);
-    if (!source || !("setTiles" in source)) return false;
-    const { tiles } = tileSource(location.origin, layer.info, layer.revision) as { tiles: string[] };
-    (source as unknown as { setTiles(tiles: string[]): void }).setTiles(tiles);
-    this.#tiled.set(layer.info.id, { revision: revisionOf(layer), at: performance.now() });
-    return true;
-  }
-
-  #untile(name: string): void {
-    const source = `tiles:${name}`;
-    for (const part of ["fill", "line", "point"]) {
-      if (this.map.getLayer(`${source}:${part}`)) this.map.removeLayer(`${source}:${part}`);
-    }
-    if (this.map.getSource(source)) this.map.removeSource(source);
-    this.#tiled.delete(name);
+    if (this.#styled) this.#tiled.draw(state, this.#hidden, PALETTE[this.#theme]);
   }
 
   /** Tells MapLibre about the sources that changed. */
@@ -457,14 +322,14 @@ export class PictureMap {
     // what was under the pointer is elsewhere now
     this.map.on("zoomstart", () => this.handlers.onHover(null, 0, 0, null));
     this.map.on("mouseout", () => this.handlers.onHover(null, 0, 0, null));
-    this.map.on("zoom", () => this.#resize());
+    this.map.on("zoom", () => this.#symbols.resize());
     this.map.on("moveend", (event) => {
       const { lng, lat } = this.map.getCenter();
       this.handlers.onCamera(
         { lng, lat, zoom: this.map.getZoom() },
         Boolean((event as { originalEvent?: unknown }).originalEvent),
       );
-      this.#fan();
+      this.#symbols.fan();
       this.#writeCallsigns();
     });
     this.map.on("dragstart", () =>
@@ -473,90 +338,25 @@ export class PictureMap {
   }
 
   /** Symbols under the pointer. */
-  #pick(event: MapMouseEvent): Ref[] {
-    const x = mercatorX(event.lngLat.lng);
-    const y = mercatorY(event.lngLat.lat);
-    const world = 512 * 2 ** this.map.getZoom();
-    const found: { ref: Ref; distance: number }[] = [];
-    for (const kind of [...SYMBOL_KINDS].reverse()) {
-      const radius = (this.#symbols[kind].size / 2 + SLACK_PX) / world;
-      for (const { i, distance } of this.#pools[kind].instances.near(x, y, radius, this.nowMs())) {
-        const ref = this.#pools[kind].owner(i);
-        if (ref) found.push({ ref, distance });
-      }
-    }
-    found.sort((a, b) => a.distance - b.distance);
-    return found.map(({ ref }) => ref);
+  #pick({ lngLat }: MapMouseEvent): Ref[] {
+    return this.#symbols.near(lngLat.lng, lngLat.lat);
   }
 
-  #pickCell(event: MapMouseEvent): { layer: string; cell: string } | null {
-    if (!this.#styled || !this.#drawnCells) return null;
-    const [drawn] = this.map.queryRenderedFeatures(event.point, { layers: ["cells-fill"] });
-    return (drawn?.properties as { layer: string; cell: string } | undefined) ?? null;
+  #pickCell({ point }: MapMouseEvent): Cell | null {
+    return this.#styled && this.#drawnCells ? cellAt(this.map, point) : null;
   }
 
   /** Areas, and the symbols of tiled layers. */
-  #pickDrawn(event: MapMouseEvent): Ref[] {
-    if (!this.#styled) return [];
-    const tiled = [...this.#tiled.keys()].flatMap((name) => [`tiles:${name}:point`, `tiles:${name}:fill`]);
-    const layers = [
-      "incidents-fill",
-      "zones-fill",
-      "zones-line",
-      "gap-zones-fill",
-      "coverage-fill",
-      "assets-fill",
-      ...tiled,
-    ];
-    const drawn = this.map.queryRenderedFeatures(event.point, {
-      layers: layers.filter((id) => this.map.getLayer(id)),
-    });
-    const refs = drawn.map(({ source, properties }) =>
-      source.startsWith("tiles:")
-        ? { layer: source.slice(6), id: String(properties["id"]) }
-        : { layer: properties["layer"] as string, id: properties["feature"] as string },
-    );
-    return refs.filter((ref, i) => refs.findIndex((each) => isSame(each, ref)) === i);
+  #pickDrawn({ point }: MapMouseEvent): Ref[] {
+    return this.#styled ? drawnAt(this.map, point, this.#tiled.sources()) : [];
   }
 
-  /** Symbols grow with zoom: large enough to read at a city's zoom, not so large that a region is one blot. */
-  #resize(): void {
-    const zoom = this.map.getZoom();
-    const grown = (from: number, to: number) => from + (to - from) * Math.min(1, Math.max(0, (zoom - 9) / 6));
-    this.#symbols.units.size = grown(10, 33);
-    this.#symbols.incidents.size = grown(15, 36);
-    this.#symbols.assets.size = grown(8, 29);
-    for (const kind of SYMBOL_KINDS) {
-      this.#pools[kind].instances.symbolSize = this.#symbols[kind].size / (512 * 2 ** zoom);
-    }
-  }
-
-  /**
-   * Repaints as often as motion shows: the fastest unit moves a pixel in so many milliseconds, and below one pixel a
-   * repaint costs power and shows nothing. Between 1 a second (ages fade) and 20.
-   */
   #tick(): void {
-    const { instances } = this.#pools.units;
-    const metresPerPixel =
-      (40075016 * Math.cos((this.map.getCenter().lat * Math.PI) / 180)) / (512 * 2 ** this.map.getZoom());
-    const pixelsPerS = this.#lowMotion.matches ? 0 : instances.fastestMps / metresPerPixel;
-    const delayMs = Math.min(1000, Math.max(50, 1000 / pixelsPerS));
-    const blinking = instances.distressed > 0 && !this.#lowMotion.matches;
-    this.#symbols.units.blink = blinking && Math.floor(performance.now() / 500) % 2 ? 0 : 1;
-    if (instances.count > 0) this.map.triggerRepaint();
-    setTimeout(() => this.#tick(), blinking ? Math.min(delayMs, 500) : delayMs);
-  }
-
-  /** Units that stand at one spot are drawn around it, from the zoom on at which streets can be told apart. */
-  #fan(): void {
-    const { units, incidents } = this.#pools;
-    if (this.map.getZoom() < FAN_ZOOM) units.instances.unfan();
-    else units.instances.fan(incidents.places(this.nowMs()));
-    this.#symbols.units.dirty = true;
+    setTimeout(() => this.#tick(), this.#symbols.repaint(this.#lowMotion.matches));
   }
 
   #everySecond(): void {
-    this.#fan();
+    this.#symbols.fan();
     this.#writeCallsigns();
     this.#stale.add("cells");
     if (this.#state) this.#drawTiled(this.#state);
@@ -581,62 +381,8 @@ export class PictureMap {
       if (had > 0) this.#put("callsigns", EMPTY_COLLECTION);
       return;
     }
-    const [west, south, east, north] = this.bounds;
-    const features: FeatureCollection["features"] = [];
-    for (const { info, features: units } of this.#state.layers.values()) {
-      if (info.kind !== "units" || info.stream === "tiled" || this.#hidden.has(info.id)) continue;
-      for (const unit of units) {
-        if (unit?.geometry?.type !== "Point" || features.length >= MOST_CALLSIGNS) continue;
-        const [lng, lat] = unit.geometry.coordinates as [number, number];
-        if (lng < west || lng > east || lat < south || lat > north) continue;
-        const at = this.placeOf({ layer: info.id, id: unit.id }) ?? [lng, lat];
-        // where names would overlap, the one heard last is written
-        const order = ageS(unit, this.nowMs());
-        const name = nameOf("units", unit.id, unit.properties);
-        features.push({
-          type: "Feature",
-          geometry: { type: "Point", coordinates: at },
-          properties: { name, order },
-        });
-      }
-    }
-    if (features.length > 0 || had > 0) this.#put("callsigns", { type: "FeatureCollection", features });
+    const shown = [...this.#state.layers.values()].filter(({ info }) => !this.#hidden.has(info.id));
+    const written = callsigns(shown, this.bounds, (ref) => this.placeOf(ref), this.nowMs());
+    if (written.features.length > 0 || had > 0) this.#put("callsigns", written);
   }
-}
-
-function revisionOf({ info, revision }: LayerState): string {
-  return `${info.epoch}-${revision}`;
-}
-
-/**
- * The box that holds the picture, for a first look: of the units if there are any, else of everything. The outermost
- * hundredth on each side is left out, so that one unit at 0, 0 does not show the dispatcher the Atlantic. What is summed
- * counts where `boxOf` says its hexes are.
- */
-export function extent(state: State, boxOf?: (cell: string) => BBox): BBox | null {
-  const lngs: number[] = [];
-  const lats: number[] = [];
-  const layers = [...state.layers.values()];
-  const units = layers.filter((layer) => layer.info.kind === "units" && sizeOf(layer) > 0);
-  for (const layer of units.length > 0 ? units : layers) {
-    for (const [cell, { count }] of boxOf ? layer.cells : []) {
-      const [west, south, east, north] = boxOf!(cell);
-      // enough that a hex of one strayed unit falls into the hundredth
-      for (let i = Math.min(count, 200); i > 0; i--) {
-        lngs.push(west, east);
-        lats.push(south, north);
-      }
-    }
-    for (const { geometry } of featuresOf(layer)) {
-      const at = geometry?.type === "Point" ? geometry.coordinates : null;
-      if (!at) continue;
-      lngs.push(at[0]!);
-      lats.push(at[1]!);
-    }
-  }
-  if (lngs.length === 0) return null;
-  lngs.sort((a, b) => a - b);
-  lats.sort((a, b) => a - b);
-  const cut = Math.floor(lngs.length / 100);
-  return [lngs[cut]!, lats[cut]!, lngs[lngs.length - 1 - cut]!, lats[lats.length - 1 - cut]!];
 }

@@ -1,5 +1,5 @@
 // Which instance of which symbol layer draws which feature. It turns the changes that `state.ts` reports into writes to the
-// instances, and a found instance back into a feature; `picture-map.ts` owns one for units, incidents and assets each.
+// instances, and a found instance back into a feature; `symbol-layers.ts` owns one for units, incidents and assets each.
 
 import { MOVE_WIDTH } from "../holding.ts";
 import type { Change, Feature, LayerState } from "../state.ts";

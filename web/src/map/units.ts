@@ -1,5 +1,5 @@
 // One instanced WebGL2 layer for tens of thousands of symbols: frame, ring, glyph, fading with age, heading and dead
-// reckoning are all worked out in the shader, so a frame of the map costs no script per symbol. `picture-map.ts` feeds it.
+// reckoning are all worked out in the shader, so a frame of the map costs no script per symbol. `symbol-pool.ts` feeds it.
 
 import type { CustomLayerInterface, CustomRenderMethodInput, Map as MapLibre } from "maplibre-gl";
 import { ATLAS_SIDE, drawAtlas, Ring, type Shape } from "./symbols.ts";
