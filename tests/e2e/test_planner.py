@@ -13,28 +13,9 @@ import pytest
 from playwright.async_api import Browser, Locator, Page, expect
 
 from tests.conftest import Serving
-from tests.e2e.browser import executable
-from tests.e2e.test_page import (
-    ARTEFACTS,
-    LOOP,
-    artefacts,
-    at,
-    box,
-    browser,
-    fire,
-    layer,
-    middle,
-    opened,
-    point,
-    push,
-    ticket,
-)
+from tests.e2e.page import ARTEFACTS, IN_CHROMIUM, LOOP, at, box, layer, middle, opened, point, push, ticket
 
-__all__ = ["artefacts", "browser", "fire"]
-pytestmark = [
-    pytest.mark.skipif(executable() is None, reason="Chromium is not installed (apt-get install chromium)"),
-    pytest.mark.timeout(180),
-]
+pytestmark = IN_CHROMIUM
 
 LNG, LAT = LOOP
 SIDE = 0.04
