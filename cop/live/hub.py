@@ -178,7 +178,10 @@ class Hub:
     def _send(self, ready: list[Session]) -> None:
         """Let go what was made for these; making and sending are each faster while they are all that goes on."""
         for session in ready:
-            session.wake()
+            try:
+                session.wake()
+            except Exception as error:  # noqa: BLE001 - whatever it is, the others are not to suffer
+                self._give_up(session, error)
         ready.clear()
 
     def hear(self, silent: dict[LayerId, int]) -> None:

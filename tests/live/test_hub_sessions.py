@@ -85,6 +85,15 @@ def test_one_sessions_trouble_closes_it_and_leaves_the_others_alone(world, monke
     assert broken.session.closing[0] == 1011
 
 
+def test_a_socket_that_fails_closes_its_session_and_leaves_the_others_alone(world):
+    viewing = [watching(world) for _ in range(9)]
+    broken = viewing[4].session
+    broken.wake = lambda: None if broken.closing else 1 / 0
+    world.logs[UNITS].put("e1", IN_CHICAGO)
+    assert [each.ticked().rows for each in viewing if each.session is not broken] == [[("put", "e1")]] * 8
+    assert broken.closing[0] == 1011
+
+
 def test_errors_that_nobody_reads_do_not_pile_up(world):
     viewing = watching(world)
     for _ in range(1_000):
