@@ -33,11 +33,12 @@ async def post_timeline(request: Request, access: Accessed, database: Databased)
 
     What is past is told by the log: each feature counts as it stood, from when that was received until it changed,
     left, expired or grew stale. What is to come rests on what stands now and on its shifts (`valid_from`,
-    `valid_to`). Minutes are exact, not those of the steps; with `minutes: false` only the steps are worked out. With
-    `weights` each step says how much of those is covered as well. As
-    JSON, as CSV (`?f=csv`: `cell,minutes_uncovered`), or as GeoJSON (`?f=geojson`): the worst moment in polygons. With
-    `Prefer: respond-async` it is worked out as a job. The answer carries a `run`; asked with that alone, it is worked
-    out again as of the revisions that it rested on.
+    `valid_to`). Minutes are exact, not those of the steps; with `minutes: false` only the steps are worked out.
+    What was before any of the layers was first heard of (`known_from`; steps say whether they are `known`) is neither
+    worst nor best, and does not count in averages and minutes. With `weights` each step says how much of
+    those is covered as well. As JSON, as CSV (`?f=csv`: `cell,minutes_uncovered`), or as GeoJSON (`?f=geojson`): the
+    worst moment in polygons. With `Prefer: respond-async` it is worked out as a job. The answer carries a `run`; asked
+    with that alone, it is worked out again as of the revisions that it rested on.
     """
     access.require(Scope.PLAN)
     check_query(request, "f")

@@ -31,7 +31,10 @@ _TIMELINE: dict[str, Any] = {
             "states": 9_211,
         }
     ],
-    "notes": [],
+    "known_from": "2026-11-22T06:00:00Z",
+    "notes": [
+        "At the worst moment, 2026-11-22 17:42 UTC: cfd.units: its 31 features near the area reach none of it."
+    ],
     "area_km2": 13.8,
     "area_cells": 131,
     "steps": [
@@ -42,6 +45,7 @@ _TIMELINE: dict[str, Any] = {
             "overlap_km2": 9.2,
             "covered_share": 0.978261,
             "covers": 31,
+            "known": True,
         }
     ],
     "worst": {

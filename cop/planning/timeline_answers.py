@@ -18,7 +18,8 @@ from layers.hexes.field import Mask
 from layers.planning.coverage import load
 from layers.planning.ground import edge_m, hexes_errors
 from layers.planning.model import Case, Roads, Source
-from layers.planning.spells import History, case_at, spells_of
+from layers.planning.notes import notes, unheard, unseen
+from layers.planning.spells import History, case_at, known_us, spells_of
 from layers.planning.timeline import (
     Stretch,
     Timeline,
@@ -48,6 +49,7 @@ def as_json(
     request settled (`status`). Of a question with weights, how much of those is covered at each step and on average.
     """
     found, demand = _worked_out(case, histories, window, exact)
+    since = known_us(histories, window)
     steps = [
         {
             "at": _text(at),
@@ -56,6 +58,7 @@ def as_json(
             "overlap_km2": km2(overlap),
             "covered_share": _share(found, covered),
             "covers": covers,
+            "known": since is not None and at >= since,
         }
         for at, covered, overlap, covers in zip(
             window.steps.tolist(),
@@ -69,12 +72,12 @@ def as_json(
         for step, weighed in zip(steps, _weighed_steps(found, demand), strict=True):
             step["weights"] = weighed
     worst = answers.totals(_at(case, histories, found.worst))
-    body = stated | _head(case, histories, found)
+    body = stated | _head(case, histories, found, worst["notes"])
     body |= {
         "steps": steps,
         "worst": _moment(found, found.worst) | {"gap": worst["gap"], "notes": worst["notes"]},
         "best": _moment(found, found.best),
-        "mean_covered_share": _share(found, found.mean_km2),
+        "mean_covered_share": None if since is None else _share(found, found.mean_km2),
         "agencies": [
             {
                 "agency": each.agency,
@@ -87,7 +90,7 @@ def as_json(
     if found.exact is not None:
         body["uncovered"] = _uncovered(found, found.exact)
     if demand is not None:
-        body["weights"] = _weights(found, demand)
+        body["weights"] = _weights(found, demand, known=since is not None)
     return orjson.dumps(body)
 
 
@@ -100,8 +103,10 @@ def as_geojson(
 ) -> bytes:
     """The worst moment in polygons, as an analysis of that moment draws it."""
     found, _ = _worked_out(case, histories, window, exact)
-    pieces = answers.pieces_of(_at(case, histories, found.worst).coverage)
-    body = {"type": "FeatureCollection", "features": pieces} | stated | _head(case, histories, found)
+    worst = _at(case, histories, found.worst)
+    told = notes(worst.case, worst.coverage.covers, worst.inputs)
+    pieces = answers.pieces_of(worst.coverage)
+    body = {"type": "FeatureCollection", "features": pieces} | stated | _head(case, histories, found, told)
     return orjson.dumps(body | {"worst": _moment(found, found.worst)}, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
@@ -122,7 +127,16 @@ def _worked_out(
     demand = None if case.weights is None else weigh(case.weights, field)
     spells = spells_of(histories, field, case, window)
     values = None if demand is None else demand.values
-    found = timeline(field, spells, window, case.rule.at_least, demand=values, exact=exact, progress=report)
+    found = timeline(
+        field,
+        spells,
+        window,
+        case.rule.at_least,
+        demand=values,
+        exact=exact,
+        known_us=known_us(histories, window),
+        progress=report,
+    )
     return found, demand
 
 
@@ -135,16 +149,16 @@ def _weighed_steps(found: Timeline, demand: Demand) -> list[dict[str, Any]]:
     ]
 
 
-def _weights(found: Timeline, demand: Demand) -> dict[str, Any]:
+def _weights(found: Timeline, demand: Demand, *, known: bool) -> dict[str, Any]:
     """By what is weighed, and how much of it is covered on the average: of time where that is exact, else of steps."""
     assert found.covered_demand is not None, "given"
-    mean = float(found.covered_demand.mean())
+    mean = float(found.covered_demand[found.first_known :].mean())
     if found.exact is not None:
-        mean = float((demand.values * (1 - found.exact.uncovered / found.window.length_us)).sum())
+        mean = float((demand.values * (1 - found.exact.uncovered / found.known_length_us)).sum())
     return {**demand.weights.origin, "unit": demand.weights.unit} | {
         "inside": answers.weight(demand.inside),
         "outside": answers.weight(demand.outside),
-        "mean_covered_share": _part(mean, demand.inside),
+        "mean_covered_share": _part(mean, demand.inside) if known else None,
     }
 
 
@@ -154,8 +168,11 @@ def _at(case: Case, histories: Sequence[History], stretch: Stretch) -> Loaded:
     return Loaded(UUID(int=0), then, *load(then))
 
 
-def _head(case: Case, histories: Sequence[History], found: Timeline) -> dict[str, Any]:
+def _head(
+    case: Case, histories: Sequence[History], found: Timeline, at_worst: Sequence[str]
+) -> dict[str, Any]:
     roads = [] if case.roads is None else [case.roads]
+    since = known_us(histories, found.window)
     return {
         "window": _window(found.window),
         "read_at": _text(micros(case.at)),
@@ -167,7 +184,8 @@ def _head(case: Case, histories: Sequence[History], found: Timeline) -> dict[str
             *(_input(each.source) | {"states": len(each.states)} for each in histories),
             *(_input(each) for each in roads),
         ],
-        "notes": _notes(case, histories, found.window),
+        "known_from": None if since is None else _text(since),
+        "notes": _notes(case, histories, found, at_worst),
         "area_km2": km2(found.area_km2),
         "area_cells": found.field.size,
     }
@@ -177,9 +195,10 @@ def _input(each: Source | Roads) -> dict[str, Any]:
     return {"layer": each.layer, "epoch": str(each.epoch), "revision": each.revision}
 
 
-def _notes(case: Case, histories: Sequence[History], window: Window) -> list[str]:
-    """What is to be read before the answer is believed."""
-    found = list(case.notes)
+def _notes(case: Case, histories: Sequence[History], told: Timeline, at_worst: Sequence[str]) -> list[str]:
+    """What is to be read before the answer is believed, with what an analysis of the worst moment says of that."""
+    window = told.window
+    found = [*unheard([each.source for each in histories], moment_of(window.begin_us)), *case.notes]
     found += [
         f"{each.source.layer}: the log begins at {_text(micros(each.since))}; of before only that is known which has "
         "not changed since."
@@ -190,7 +209,9 @@ def _notes(case: Case, histories: Sequence[History], window: Window) -> list[str
         found.append(
             f"From {case.at:%Y-%m-%d %H:%M:%S} UTC on still to come: with the features of then that are valid later."
         )
-    return found
+    found += unseen(case)
+    worst = f"{moment_of(told.worst.begin_us):%Y-%m-%d %H:%M} UTC"
+    return found + [f"At the worst moment, {worst}: {note}" for note in at_worst if note not in found]
 
 
 def _moment(found: Timeline, stretch: Stretch) -> dict[str, Any]:
@@ -204,8 +225,8 @@ def _moment(found: Timeline, stretch: Stretch) -> dict[str, Any]:
 
 
 def _uncovered(found: Timeline, exact: Course) -> dict[str, Any]:
-    """Cells by how long they are uncovered: never, up to each bucket, and the whole window."""
-    length_us = found.window.length_us
+    """Cells by how long they are uncovered: never, up to each bucket, and all the time of which anything is known."""
+    length_us = found.known_length_us
     whole = [minutes * MINUTE_US for minutes in BUCKETS_MINUTES if minutes * MINUTE_US < length_us - 1]
     always, *some, never = by_length(exact.uncovered, [0, *whole, length_us - 1, length_us])
     edges = [0, *whole, length_us]

@@ -6,6 +6,7 @@ What has not changed since is read as it stands; what has changed, or is gone, f
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -18,7 +19,7 @@ from layers.log import Head
 from layers.model import Layer, LayerId
 from layers.planning.generalized import MARGIN_M
 from layers.planning.model import Geometry, Source
-from layers.planning.reading import Allowance, rows_of, sides_near, source_of
+from layers.planning.reading import FIRST, Allowance, rows_of, sides_near, source_of
 
 # The log has no index by time within a layer, but revisions are in the order in which they were received: some thirty
 # halvings find the last by then. Where upkeep has left a hole, the row after it speaks for it.
@@ -169,7 +170,10 @@ async def _read(
         rows = rows_of([row for row in found if row["id"] is not None])
         allowance.take(rows)
         as_then = {"epoch": head["epoch"], "revision": revision, "features": held}
-        sources.append(source_of(layer, agency, rows, as_then))
+        source = source_of(layer, agency, rows, as_then)
+        # Revision 0 of a log that holds its beginning: nothing had been heard yet, and the log says when it was.
+        heard = await raw.fetchrow(FIRST, layer.id) if revision == 0 else None
+        sources.append(replace(source, heard_since=None if heard is None else heard["received_at"]))
         # What the whole log does not name before was not there; of one that has lost its beginning, who knows.
         if missing and first > 1:
             notes.append(

@@ -109,6 +109,12 @@ class Source:
     """Whether its rows are not the features but only how coarsely they may be counted."""
     as_of: datetime | None = None
     """The moment up to which it was heard, if that is not the one that is asked about: age counts from there."""
+    heard_since: datetime | None = None
+    """When it was first heard of, if that was looked up; None too where it never was, and its revision is 0."""
+
+    def known_at(self, at: datetime) -> bool:
+        """Whether anything had been heard of the layer by *at*: if not, that nobody is there is no news of anybody."""
+        return self.revision > 0 if self.heard_since is None else self.heard_since <= at
 
 
 @dataclass(frozen=True, slots=True)

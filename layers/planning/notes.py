@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 
 from layers.model import LayerName
-from layers.planning.model import Case, Cover, Input, Standing
+from layers.planning.model import Case, Cover, Input, Source, Standing
 
 WORDS = {
     Standing.STALE: "not heard of for too long",
@@ -20,10 +21,11 @@ WORDS = {
 
 def notes(case: Case, covers: Iterable[Cover], inputs: Sequence[Input]) -> list[str]:
     """The notes on an answer to *case*, worst first."""
-    silent = [each for each in inputs if each.held and not each.features]
+    unknown = {source.layer for source in case.sources if not source.known_at(case.at)}
+    silent = [each for each in inputs if not each.features and each.layer not in unknown]
     mute = [each.layer for each in silent if each.meant and each.reachless == each.meant]
     empty = [each.layer for each in silent if not each.meant]
-    found = [*case.notes]
+    found = [*unheard(case.sources, case.at), *case.notes]
     if mute:
         found.append(
             f"Without any reach_m, of a feature or of the layer, and so without cover: {', '.join(mute)}."
@@ -34,9 +36,27 @@ def notes(case: Case, covers: Iterable[Cover], inputs: Sequence[Input]) -> list[
     for each in inputs:
         if each.layer not in mute and each.layer not in empty:
             found += _of_layer(each, idle.get(each.layer, Counter()))
-    if case.unshared:
-        found.append(f"You see nothing that could cover of {', '.join(case.unshared)}.")
-    return found
+    return found + unseen(case)
+
+
+def unheard(sources: Iterable[Source], at: datetime) -> list[str]:
+    """Of which layers nothing was known yet at the moment *at*: there, a gap is no news of anybody."""
+    never: list[LayerName] = []
+    since: dict[str, list[LayerName]] = {}
+    for source in sources:
+        if source.known_at(at):
+            continue
+        if source.heard_since is None:
+            never.append(source.layer)
+        else:
+            since.setdefault(f"{source.heard_since:%Y-%m-%d %H:%M} UTC", []).append(source.layer)
+    found = [f"Nothing is known of {', '.join(layers)} before {then}." for then, layers in since.items()]
+    return [*found, f"Nothing has ever been heard of {', '.join(never)}."] if never else found
+
+
+def unseen(case: Case) -> list[str]:
+    """The agencies of which the viewer sees nothing that could cover, in a line, if there are any."""
+    return [f"You see nothing that could cover of {', '.join(case.unshared)}."] if case.unshared else []
 
 
 def _idle(covers: Iterable[Cover]) -> dict[LayerName, Counter[Standing]]:

@@ -43,6 +43,8 @@ WHERE feature.layer_id = $1
 LIMIT $7
 """
 HEAD = "SELECT epoch, revision, features FROM layer WHERE id = $1"
+FIRST = "SELECT revision, received_at FROM change WHERE layer_id = $1 ORDER BY revision LIMIT 1"
+"""Where a layer's log begins: its revision 1, unless upkeep has taken that away."""
 
 
 class Allowance:

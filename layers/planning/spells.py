@@ -25,7 +25,7 @@ from layers.planning.coverage import streets_of
 from layers.planning.ground import boxes_near, grounds, hexes_errors
 from layers.planning.judging import counts_during
 from layers.planning.model import Case, Geometry, Row, Rule, Source
-from layers.planning.reading import HEAD, sides_near, source_of
+from layers.planning.reading import FIRST, HEAD, sides_near, source_of
 from layers.planning.streets import RESOLUTION, Streets
 from layers.planning.timeline import Spell, Window, micros, moment_of
 
@@ -112,7 +112,6 @@ WHERE (ends_at IS NULL OR ends_at > greatest($7, received_at))
 ORDER BY id, received_at
 LIMIT $10
 """
-FIRST = "SELECT revision, received_at FROM change WHERE layer_id = $1 ORDER BY revision LIMIT 1"
 
 
 async def read_histories(
@@ -152,8 +151,9 @@ async def read_histories(
             )
             raise TooLarge(detail, code="timeline.too_many_states")
         states = tuple(_state_of(row) for row in found)
-        source = replace(source_of(layer, agency, (), head), as_of=now)
-        histories.append(History(source, states, await _told_since(raw, layer, head["revision"], now)))
+        heard_since, told_since = await _since(raw, layer, head["revision"], now)
+        source = replace(source_of(layer, agency, (), head), as_of=now, heard_since=heard_since)
+        histories.append(History(source, states, told_since))
     return tuple(histories)
 
 
@@ -162,12 +162,17 @@ def _state_of(row: asyncpg.Record) -> State:
     return State(Row(FeatureId(row["id"]), *row[1:fields]), row["received_at"], row["ends_at"])
 
 
-async def _told_since(raw: asyncpg.Connection, layer: Layer, revision: int, now: datetime) -> datetime | None:
+async def _since(
+    raw: asyncpg.Connection, layer: Layer, revision: int, now: datetime
+) -> tuple[datetime | None, datetime | None]:
+    """When *layer* was first heard of, if the log still says it; and from when on a log tells all that does not."""
     first = await raw.fetchrow(FIRST, layer.id)
+    if revision == 0:
+        return None, None
     if first is None:
-        return now if revision else None
+        return None, now
     received_at: datetime = first["received_at"]
-    return received_at if first["revision"] > 1 else None
+    return (None, received_at) if first["revision"] > 1 else (received_at, None)
 
 
 def _heard_since(layer: Layer, begin: datetime, rule: Rule) -> datetime:
@@ -175,6 +180,23 @@ def _heard_since(layer: Layer, begin: datetime, rule: Rule) -> datetime:
     if layer.kind != "units" or rule.stale_counts:
         return datetime.min.replace(tzinfo=begin.tzinfo)
     return begin - timedelta(seconds=layer.rules.stale_after_s + MAX_SKEW_S)
+
+
+def known_us(histories: Sequence[History], window: Window) -> int | None:
+    """From when on, during *window*, anything was known of any of *histories*; None if it never was.
+
+    Where no layer was asked for there is nothing to know.
+    """
+    if not histories:
+        return window.begin_us
+    since = [_known_us(each.source, window) for each in histories]
+    return min((each for each in since if each is not None and each < window.end_us), default=None)
+
+
+def _known_us(source: Source, window: Window) -> int | None:
+    if source.known_at(moment_of(window.begin_us)):
+        return window.begin_us
+    return None if source.heard_since is None else micros(source.heard_since)
 
 
 def sources_at(histories: Iterable[History], at: datetime) -> tuple[Source, ...]:

@@ -133,6 +133,8 @@ class Timeline:
     """By name of agency."""
     exact: Course | None
     """What holds between the steps as well, in microseconds and km²; None where only the steps were asked for."""
+    known_us: int
+    """From when on anything was known: what was before is told at its steps, but is neither best, worst nor counted."""
 
     @cached_property
     def area_km2(self) -> float:
@@ -147,19 +149,35 @@ class Timeline:
     @property
     def worst(self) -> Stretch:
         """When least is covered: exactly where that is known, else the first of the steps that are worst."""
-        return Stretch(*self.exact.worst) if self.exact else self._step(int(self.covered_km2.argmin()))
+        return Stretch(*self.exact.worst) if self.exact else self._step(int(self._known_km2.argmin()))
 
     @property
     def best(self) -> Stretch:
         """When most is covered, as `worst`."""
-        return Stretch(*self.exact.best) if self.exact else self._step(int(self.covered_km2.argmax()))
+        return Stretch(*self.exact.best) if self.exact else self._step(int(self._known_km2.argmax()))
 
     @property
     def mean_km2(self) -> float:
         """How much is covered on the average: of time where that is known, else of the steps."""
-        return self.exact.mean if self.exact else float(self.covered_km2.mean())
+        return self.exact.mean if self.exact else float(self._known_km2.mean())
 
-    def _step(self, at: int) -> Stretch:
+    @property
+    def known_length_us(self) -> int:
+        """How long it is from `known_us` to the window's end."""
+        return self.window.end_us - self.known_us
+
+    @property
+    def first_known(self) -> int:
+        """The first step at which anything was known; the last one where that came after all of them."""
+        steps = self.window.steps
+        return min(int(np.searchsorted(steps, self.known_us)), len(steps) - 1)
+
+    @property
+    def _known_km2(self) -> NDArray[np.float64]:
+        return self.covered_km2[self.first_known :]
+
+    def _step(self, from_known: int) -> Stretch:
+        at = self.first_known + from_known
         begin = int(self.window.steps[at])
         return Stretch(
             begin, min(begin + self.window.step_us, self.window.end_us), float(self.covered_km2[at])
@@ -175,15 +193,18 @@ def timeline(
     parts: Sequence[Ranges] = (),
     demand: NDArray[np.float64] | None = None,
     exact: bool = True,
+    known_us: int | None = None,
     progress: Progress | None = None,
 ) -> Timeline:
     """How *field* is covered by *spells* during *window*; *at_least* covers at once are asked for.
 
     *parts* are spans of the field, such as its jurisdictions, whose covered ground is told at each step as well;
     *demand* is what each place weighs, such as people. The steps cost a pass over the pieces of ground each; what is
-    `exact` beyond them, what `Spells.over` does, whatever the number of steps.
+    `exact` beyond them, what `Spells.over` does, whatever the number of steps. What was before *known_us*, if that lies
+    in the window, was not known: only its steps are told.
     """
     told = progress or (lambda _: None)
+    known_us = window.begin_us if known_us is None else known_us
     shown = [each for each in spells if len(each.spans) and _within(each, window)]
     times = np.array([each[2:4] for each in shown], np.int64).reshape(-1, 2)
     begin, end = times.clip(window.begin_us, window.end_us).T
@@ -197,7 +218,7 @@ def timeline(
             told((_STEPS_SHARE if exact else 1.0) * step / steps)
     found = (
         held.over(
-            window.begin_us,
+            known_us,
             window.end_us,
             at_least,
             field.km2,
@@ -225,6 +246,7 @@ def timeline(
         covers[:steps],
         tuple(duties),
         found,
+        known_us,
     )
 
 

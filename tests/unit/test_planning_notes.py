@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -37,7 +38,7 @@ def test_what_states_no_reach_or_is_not_there_is_told_by_layer() -> None:
         source("units", layer="cfd.empty"),
     ) == [
         "Without any reach_m, of a feature or of the layer, and so without cover: cfd.mute, cpd.mute.",
-        "Without any feature near the area that the question is about: cfd.elsewhere.",
+        "Without any feature near the area that the question is about: cfd.elsewhere, cfd.empty.",
         "cfd.mixed: 1 of 2 features near the area state no reach_m.",
         "cfd.beside: its 1 features near the area reach none of it.",
     ]
@@ -57,6 +58,16 @@ def test_what_does_not_count_now_is_told_with_its_reasons() -> None:
         "cfd.x: 4 of 5 features near the area do not count: 2 of another status than asked for"
     )
     assert note.endswith("1 out of service, 1 not heard of for too long.")
+
+
+def test_what_was_not_heard_of_yet_is_told_first_and_not_as_empty() -> None:
+    later = replace(source("units", layer="cfd.later"), revision=0, heard_since=AT + timedelta(minutes=33))
+    never = replace(source("units", layer="cfd.never"), revision=0)
+    assert noted(later, never, notes=("Read a while ago.",)) == [
+        "Nothing is known of cfd.later before 2026-01-31 12:33 UTC.",
+        "Nothing has ever been heard of cfd.never.",
+        "Read a while ago.",
+    ]
 
 
 def test_agencies_of_which_nothing_is_seen_are_named() -> None:

@@ -177,6 +177,21 @@ def test_the_worst_moment_between_two_steps_is_found() -> None:
     assert timeline(FIELD, spells(known), Window(0, 100, 10), exact=False).worst.covered_km2 > 0
 
 
+@pytest.mark.parametrize("exact", [True, False])
+def test_before_anything_was_known_nothing_is_best_worst_or_average(exact: bool) -> None:
+    shown = spells([("cfd", 50, 100, AREA)])
+    found = timeline(FIELD, shown, Window(0, 100, 10), exact=exact, known_us=50)
+    assert found.covered_km2[:5].tolist() == [0.0] * 5
+    assert (found.worst.begin_us, found.worst.covered_km2) == (50, close(found.area_km2))
+    assert found.mean_km2 == close(found.area_km2)
+    assert found.exact is None or (found.exact.uncovered == 0).all()
+
+
+def test_what_is_first_known_after_the_last_step_leaves_that_one() -> None:
+    found = timeline(FIELD, [], Window(0, 100, 60), exact=False, known_us=90)
+    assert (found.worst.begin_us, found.worst.end_us) == (60, 100)
+
+
 def test_a_chain_of_states_leaves_no_gap_where_one_follows_the_other() -> None:
     chain = [("cfd", begin, begin + 5, AREA) for begin in range(0, 100, 5)]
     assert (exact_of(timeline(FIELD, spells(chain), Window(0, 100, 50))).uncovered == 0).all()

@@ -158,6 +158,22 @@ async def test_the_past_is_as_it_was_and_its_run_too(server: Serving, clients: C
     assert await again(fire, past["run"]) == past
 
 
+async def test_before_a_layer_was_first_heard_of_nothing_is_known(clients: Clients, db: Database) -> None:
+    fire = clients["cfd"]
+    await add(fire, "cfd.areas", "coverage", feature("a", WEST))
+    await add(fire, "cfd.never", "coverage")
+    async with db.connect() as connection:
+        heard = await connection.scalar(text("SELECT received_at FROM change"))
+    before = await ask(fire, at=(heard - timedelta(minutes=1)).isoformat())
+    assert before["notes"][:2] == [
+        f"Nothing is known of cfd.areas before {heard:%Y-%m-%d %H:%M} UTC.",
+        "Nothing has ever been heard of cfd.never.",
+    ]
+    assert await again(fire, before["run"]) == before
+    after = await ask(fire, at=heard.isoformat(), layers=["cfd.areas"])
+    assert not any("known" in note for note in after["notes"])
+
+
 async def test_tomorrow_has_the_shifts_of_tomorrow_and_nobody_stale(
     server: Serving, clients: Clients
 ) -> None:

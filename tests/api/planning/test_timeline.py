@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import text
 
 from layers.database import Database
-from tests.api.planning.asking import AREA, MIDDLE, Clients, add, at, cells_of, feature, filled, reached
+from tests.api.planning.asking import AREA, MIDDLE, WEST, Clients, add, at, cells_of, feature, filled, reached
 from tests.unit.hexes_shapes import box
 
 ASK = "/coverage/timeline"
@@ -211,10 +211,66 @@ async def test_the_past_is_told_by_the_log(clients: Clients, db: Database) -> No
     minutes = dict(line.split(",") for line in csv.text.splitlines()[1:])
     first, second = reached(-87.64, 41.88, 900), reached(-87.62, 41.92, 900)
     assert not first & second
-    expected = {cell: 50.0 if cell in first else 45.0 if cell in second else 60.0 for cell in filled(AREA)}
+    expected = {cell: 40.0 if cell in first else 35.0 if cell in second else 50.0 for cell in filled(AREA)}
     assert {cell: float(value) for cell, value in minutes.items()} == expected
     assert found["inputs"][0]["states"] == 3
     assert await ask(fire, **question) | {"read_at": "", "run": ""} == found | {"read_at": "", "run": ""}
+
+
+async def heard_at(db: Database, moment: datetime) -> None:
+    """As if all that is known had been received at *moment*."""
+    async with db.begin() as connection:
+        for table in ("change", "feature"):
+            moved = f"UPDATE {table} SET received_at = CAST(:at AS timestamptz), observed_at = CAST(:at AS timestamptz)"
+            await connection.execute(text(moved), {"at": moment})
+
+
+async def test_before_anything_was_heard_of_there_is_no_worst_moment(clients: Clients, db: Database) -> None:
+    fire, begin = clients["cfd"], datetime.now(UTC).replace(second=0, microsecond=0) - 3 * HOUR
+    await add(fire, "cfd.areas", "coverage", feature("a", WEST))
+    heard = begin + HOUR
+    await heard_at(db, heard)
+    for minutes in (True, False):
+        found = await ask(fire, window=window(begin, 2, 30), minutes=minutes)
+        assert found["notes"][0] == f"Nothing is known of cfd.areas before {heard:%Y-%m-%d %H:%M} UTC."
+        assert (found["known_from"], [step["known"] for step in found["steps"]]) == (
+            z(heard),
+            [False, False, True, True],
+        )
+        assert (found["worst"]["at"], found["worst"]["covered_km2"] > 0) == (z(heard), True)
+        assert (
+            found["mean_covered_share"]
+            == found["best"]["covered_share"]
+            == found["steps"][3]["covered_share"]
+        )
+    csv = await fire.post(f"{ASK}?f=csv", json={"area": AREA, "window": window(begin, 2, 30)})
+    assert {float(line.split(",")[1]) for line in csv.text.splitlines()[1:]} == {0, 60}
+
+
+async def test_a_window_of_which_nothing_is_known_has_no_average(clients: Clients, db: Database) -> None:
+    fire = clients["cfd"]
+    await add(fire, "cfd.areas", "coverage", feature("a", WEST))
+    await add(fire, "cfd.never", "coverage")
+    past = window(datetime.now(UTC) - 5 * HOUR, 2)
+    found = await ask(fire, window=past)
+    assert (found["known_from"], found["mean_covered_share"]) == (None, None)
+    assert {step["known"] for step in found["steps"]} == {False}
+    assert found["notes"][0].startswith("Nothing is known of cfd.areas before ")
+    assert found["notes"][1] == "Nothing has ever been heard of cfd.never."
+
+
+async def test_a_timeline_says_what_the_analysis_of_its_worst_moment_says(
+    clients: Clients, db: Database
+) -> None:
+    fire, begin = clients["cfd"], datetime.now(UTC).replace(second=0, microsecond=0) - 3 * HOUR
+    await add(fire, "cfd.units", "units", feature("u", at(-87.64, 41.88), status="on_scene", reach_m=900))
+    await heard_at(db, begin)
+    question = {"where": {"status": ["available"]}, "layers": ["cfd.units"]}
+    then = (await fire.post("/coverage/analysis", json={"area": AREA, "at": z(begin), **question})).json()
+    found = await ask(fire, window=window(begin, 1), **question)
+    status, unseen = then["notes"]
+    assert found["worst"]["notes"] == then["notes"]
+    assert found["notes"] == [unseen, f"At the worst moment, {begin:%Y-%m-%d %H:%M} UTC: {status}"]
 
 
 async def test_a_run_is_told_again_whatever_has_happened_since(clients: Clients, db: Database) -> None:
@@ -258,4 +314,6 @@ async def test_a_run_of_one_moment_has_no_timeline_and_one_over_time_has_a_momen
 async def test_what_is_still_to_come_is_said(clients: Clients) -> None:
     assert any("to come" in note for note in (await ask(clients["cfd"]))["notes"])
     past = window(datetime.now(UTC) - 5 * HOUR, 2)
-    assert (await ask(clients["cfd"], window=past))["notes"] == []
+    assert (await ask(clients["cfd"], window=past))["notes"] == [
+        "You see nothing that could cover of cfd, ems."
+    ]
