@@ -34,6 +34,9 @@ COVERING = frozenset({"assets", "coverage"})
 ANALYSED = COVERING | {"units"}
 """Kinds whose features can cover ground."""
 
+DISTRESS = "distress"
+"""The status of a unit that calls for help. Whoever follows its layer is told of it, wherever they look."""
+
 Check = Callable[[Any], str | None]
 """Says what is expected of a value that does not meet it; None if it does. Prefixed “type:” for the wrong type."""
 
@@ -139,7 +142,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
                         "transporting",
                         "returning",
                         "out_of_service",
-                        "distress",
+                        DISTRESS,
                     ),
                     "heading_deg": _number(0, 360, "degrees from 0 to below 360", below=True),
                     "speed_mps": _not_negative,

@@ -70,7 +70,9 @@ class Subscribe(Shape):
     type: Literal["subscribe"]
     operation: str | None = Field(None, description="The slug of an operation.")
     layers: list[LayerId] | None = Field(None, max_length=MAX_LAYERS)
-    view: View | None = Field(None, description="Only what is in view; null: everywhere.")
+    view: View | None = Field(
+        None, description="Only what is in view, and units in distress wherever they are; null: everywhere."
+    )
     n: Number | None = None
     since: dict[LayerId, Cursor] | None = Field(
         None,

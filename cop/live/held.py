@@ -13,6 +13,7 @@ import orjson
 
 from cop.live import wire
 from cop.live.interest import Cell, Sight, finest_cell
+from layers.kinds import DISTRESS
 from layers.model import BBox, Change, Feature, FeatureId
 
 RECORD = Struct("<IiiIHH")
@@ -34,6 +35,7 @@ class Held:
         "_state",
         "bbox",
         "cell",
+        "everywhere",
         "id",
         "lifetime_ms",
         "move",
@@ -55,7 +57,9 @@ class Held:
     bbox: BBox | None
     """Its extent; None where it has no place."""
     cell: Cell | None
-    """The finest cell of what stands at one place."""
+    """The finest cell of what stands at one place and is not everywhere."""
+    everywhere: bool
+    """Whether it is in every view: a unit in distress must not be overlooked because the map was panned."""
     lifetime_ms: int | None
     move: bytes
     observed_ms: int
@@ -72,6 +76,7 @@ class Held:
         self.ref = crc32(feature_id.encode()) if ref is None else ref
         self.revision = state.revision
         self.bbox = state.bbox
+        self.everywhere = _MAYBE_IN_DISTRESS in state.properties and self.status == DISTRESS
 
     def __getattr__(self, name: str) -> Any:
         """Called for a slot that is not set yet."""
@@ -82,16 +87,16 @@ class Held:
         return getattr(self, name)
 
     @property
-    def at_one_place(self) -> bool:
-        """Whether it has a place and no extent."""
+    def has_cell(self) -> bool:
+        """Whether a cell says where it is seen: it has a place and no extent, and is not everywhere."""
         bbox = self.bbox
-        return bbox is not None and bbox[0] == bbox[2] and bbox[1] == bbox[3]
+        return bbox is not None and bbox[0] == bbox[2] and bbox[1] == bbox[3] and not self.everywhere
 
     def seen_by(self, sight: Sight) -> bool:
         """Whether a viewer of *sight* is to hold it."""
         if sight.statuses is not None and self.status not in sight.statuses:
             return False
-        if sight.resolution is None:
+        if sight.resolution is None or self.everywhere:
             return True
         cell = self.cell
         return sight.touches(self.bbox) if cell is None else sight.holds(cell)
@@ -121,7 +126,7 @@ class Held:
 
     def _find(self) -> None:
         bbox = self.bbox
-        self.cell = finest_cell(bbox[0], bbox[1]) if bbox is not None and self.at_one_place else None
+        self.cell = finest_cell(bbox[0], bbox[1]) if bbox is not None and self.has_cell else None
 
     def _find_status(self) -> None:
         status = None
@@ -176,6 +181,7 @@ def _hundredths(value: float | None) -> int | None:
     return whole if whole < NONE and whole / 100 == value else None
 
 
+_MAYBE_IN_DISTRESS = f'"{DISTRESS}"'
 _POINT = '{"type":"Point","coordinates":['
 
 

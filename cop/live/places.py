@@ -15,13 +15,13 @@ class Places:
     def __init__(self, features: Mapping[FeatureId, Held]) -> None:
         self._features = features
         self._extended: dict[FeatureId, Held] = {}
-        """Those that do not stand at one place."""
+        """Those that no cell holds: shapes, what has no place, and what is in every view."""
         self._levels: dict[int, dict[Cell, set[FeatureId]]] = {}
         """By resolution, for those that anybody has looked at: what stands in each cell."""
 
     def move(self, before: Held | None, after: Held | None) -> None:
         """A feature that was as *before* is now as *after*; None: is not there."""
-        if after is not None and not after.at_one_place:
+        if after is not None and not after.has_cell:
             self._extended[after.id] = after
         elif self._extended and before is not None:
             self._extended.pop(before.id, None)
@@ -63,8 +63,8 @@ class Places:
             yield cell, level[cell]
 
     def extended_in(self, sight: Sight) -> Iterator[Held]:
-        """Those in sight that do not stand at one place."""
-        return (held for held in self._extended.values() if sight.touches(held.bbox))
+        """Those in sight that no cell holds."""
+        return (held for held in self._extended.values() if held.everywhere or sight.touches(held.bbox))
 
     def count(self, sight: Sight) -> int:
         """How many `within` gives."""

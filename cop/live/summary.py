@@ -13,11 +13,12 @@ from h3.api import basic_int as h3
 from cop.live import wire
 from cop.live.held import Held
 from cop.live.interest import FILL, KEEP, Cell, Sight, finest_cell
+from layers.kinds import DISTRESS
 
 GOOD_MS = 1_000
 """A sum is counted anew at most so often, however many viewers ask and however fast the layer changes."""
 WORST_FIRST = (
-    "distress",
+    DISTRESS,
     "on_scene",
     "transporting",
     "en_route",
@@ -43,6 +44,8 @@ class Summary:
         self._counted_at = now
         self._rows: dict[Cell, dict[Cell, str]] = defaultdict(dict)
         """By the cell one resolution up."""
+        self._everywhere: dict[Cell, str] = {}
+        """Those that hold somebody in distress."""
         keep, fill = KEEP[resolution], FILL[resolution]
         cells: defaultdict[Cell, list[Held]] = defaultdict(list)
         for held in features:
@@ -51,15 +54,17 @@ class Summary:
                 cells[cell & keep | fill].append(held)
         keep, fill = KEEP[resolution - 1], FILL[resolution - 1]
         for cell, inside in cells.items():
-            self._rows[cell & keep | fill][cell] = _row(cell, inside)
+            row = self._rows[cell & keep | fill][cell] = _row(cell, inside)
+            if any(held.everywhere for held in inside):
+                self._everywhere[cell] = row
 
     def good(self, revision: int, now: int) -> bool:
         """Whether it still serves for a layer that stands at *revision*."""
         return revision == self._revision or now - self._counted_at < GOOD_MS
 
     def rows_for(self, sight: Sight) -> dict[Cell, str]:
-        """The rows of the cells within *sight*, whose cells are one resolution coarser."""
-        rows: dict[Cell, str] = {}
+        """The rows of the cells within *sight*, whose cells are one resolution coarser, and of those in distress."""
+        rows = dict(self._everywhere)
         for parent in self._rows if sight.resolution is None else sight.cells & self._rows.keys():
             rows |= self._rows[parent]
         return rows

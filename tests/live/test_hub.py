@@ -70,6 +70,17 @@ def test_a_feature_that_moves_out_of_view_is_gone(world):
     assert viewing.model.layers["one.units"] == {}
 
 
+def test_a_unit_in_distress_is_in_every_view_until_it_is_in_distress_no_more(world):
+    units = world.logs[UNITS]
+    units.put("e1", IN_AUSTIN, status="available")
+    viewing = watching(world, view=CHICAGO)
+    units.put("e1", IN_AUSTIN, seconds=1, status="distress")
+    assert viewing.ticked().layers["one.units"].keys() == {"e1"}
+    assert watching(world, view=CHICAGO).model.layers["one.units"].keys() == {"e1"}
+    units.put("e1", IN_AUSTIN, seconds=2, status="available")
+    assert viewing.ticked().layers["one.units"] == {}
+
+
 def test_a_feature_that_moves_into_view_is_put(world):
     world.logs[UNITS].put("e1", IN_AUSTIN)
     viewing = watching(world, view=CHICAGO)

@@ -283,7 +283,8 @@ class Streams(RuleBasedStateMachine):
         for feature in features:
             status = json.loads(feature.properties).get("status")
             wanted = sight.statuses is None or status in sight.statuses
-            assert (feature in seen) if wanted and in_view(feature, view) else (wanted or feature not in seen)
+            must = wanted and (in_view(feature, view) or status == "distress")
+            assert (feature in seen) if must else (wanted or feature not in seen)
         return seen
 
     def sums(self, layer: LayerId, sight: Sight) -> dict[str, tuple[int, str | None, int]]:
@@ -295,9 +296,8 @@ class Streams(RuleBasedStateMachine):
             if feature.bbox is not None and (sight.statuses is None or status in sight.statuses):
                 west, south, east, north = feature.bbox
                 finest = h3.latlng_to_cell((south + north) / 2, (west + east) / 2, 12)
-                if sight.holds(h3.str_to_int(finest)):
-                    inside = cells.setdefault(h3.cell_to_parent(finest, resolution), [])
-                    inside.append((status, milliseconds(feature.observed_at)))
+                inside = cells.setdefault(h3.cell_to_parent(finest, resolution), [])
+                inside.append((status, milliseconds(feature.observed_at)))
         worst_first = ["distress", "available", None]
         return {
             cell: (
@@ -306,6 +306,7 @@ class Streams(RuleBasedStateMachine):
                 min(observed_ms for _, observed_ms in inside),
             )
             for cell, inside in cells.items()
+            if "distress" in dict(inside) or sight.holds(h3.str_to_int(h3.cell_to_center_child(cell, 12)))
         }
 
     @invariant()

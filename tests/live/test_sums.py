@@ -52,6 +52,16 @@ def test_a_sum_says_the_worst_status_and_the_oldest_report(world):
     assert row == (3, "distress", 1_780_315_201_000)
 
 
+def test_a_sum_with_somebody_in_distress_is_told_whatever_is_in_view(world):
+    crowd(world, 5)
+    world.logs[UNITS].put("bad", IN_AUSTIN, seconds=1, status="distress")
+    viewing = watching(world, view=CHICAGO, limit=4)
+    assert [worst for _, worst, _ in viewing.model.cells["one.units"].values()].count("distress") == 1
+    world.logs[UNITS].put("bad", IN_AUSTIN, seconds=2, status="available")
+    rows = later(world, viewing).model.cells["one.units"].values()
+    assert sum(count for count, _, _ in rows) == 5
+
+
 def test_zooming_in_splits_the_sums_into_features(world):
     crowd(world, 5)
     world.logs[UNITS].put("e1", IN_CHICAGO)
