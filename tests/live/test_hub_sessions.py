@@ -88,7 +88,12 @@ def test_one_sessions_trouble_closes_it_and_leaves_the_others_alone(world, monke
 def test_a_socket_that_fails_closes_its_session_and_leaves_the_others_alone(world):
     viewing = [watching(world) for _ in range(9)]
     broken = viewing[4].session
-    broken.wake = lambda: None if broken.closing else 1 / 0
+
+    def fail() -> None:
+        if broken.closing is None:
+            raise OSError("a socket that has gone wrong")
+
+    broken.wake = fail
     world.logs[UNITS].put("e1", IN_CHICAGO)
     assert [each.ticked().rows for each in viewing if each.session is not broken] == [[("put", "e1")]] * 8
     assert broken.closing[0] == 1011
