@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection, PathCollection
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.path import Path as Outline
 
 from cop.briefing.basemap import Basemap
@@ -20,6 +21,7 @@ from layers.model import BBox
 
 SIZE_IN = (11.7, 8.3)
 DOTS_AN_INCH = 150
+MARK = "#b3001b"
 CREDIT = "Basemap © OpenStreetMap contributors, Natural Earth, U.S. Census Bureau."
 
 
@@ -59,6 +61,16 @@ def foot(figure: Figure, lines: Sequence[str]) -> None:
     """What makes the answer repeatable, small, at the bottom: two lines of it."""
     wrapped = textwrap.wrap(plain(" ".join(lines)), 235)[:2]
     figure.text(0.03, 0.05, "\n".join(wrapped), fontsize=5.8, color="#454b57", va="bottom")
+
+
+def mark(figure: Figure, words: str) -> None:
+    """Say *words* over and over on a strip along the top, and on one along the bottom, of what is not for real."""
+    for height in (0.965, 0.0):
+        strip = figure.add_axes((0, height, 1, 0.035))
+        strip.set_axis_off()
+        strip.add_patch(Rectangle((0, 0), 1, 1, transform=strip.transAxes, color=MARK))
+        told = "  ".join([words] * 5)
+        strip.text(0.5, 0.5, told, color="white", ha="center", va="center", fontsize=9, fontweight="bold")
 
 
 def fill(axes: Axes, shapes: Sequence[Any], **style: Any) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from layers.model import JsonObject
+from layers.model import JsonObject, Status
 from layers.planning.model import Along, Rule, Standing, Straight
 
 MOST_GAPS = 15
@@ -48,6 +48,11 @@ class Facts:
     notes: tuple[str, ...]
     provenance: tuple[str, ...]
     """Run, moment, resolution with its error, and the revision of each layer: what makes the answer repeatable."""
+
+    @property
+    def mark(self) -> str:
+        """What stands over and under what is not for real; nothing for what is."""
+        return "" if self.status == Status.ACTUAL else f"{self.status.upper()} — NOT REAL"
 
 
 def facts_of(answer: JsonObject, rule: Rule, *, title: str = "") -> Facts:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
-from typing import Any
 
 import shapely
 from matplotlib.axes import Axes
@@ -12,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from cop.briefing.basemap import Basemap
-from cop.briefing.drawing import CREDIT, blank, fill, foot, frame, ground, plain, png_of, rgb
+from cop.briefing.drawing import CREDIT, blank, fill, foot, frame, ground, mark, plain, png_of, rgb
 from cop.briefing.facts import Facts, Table
 from cop.briefing.page import COLORS, WORDS
 from layers.model import BBox, JsonObject
@@ -38,8 +37,8 @@ def as_picture(facts: Facts, pieces: Sequence[JsonObject], basemap: Basemap, box
         axes.text(lng, lat, str(number), fontsize=7, fontweight="bold", ha="center", va="center", bbox=ring)
     _tables(figure, facts.tables)
     foot(figure, [*facts.provenance, CREDIT])
-    if facts.status != "actual":
-        _mark(figure, facts.status)
+    if facts.mark:
+        mark(figure, facts.mark)
     return png_of(figure, title=facts.title, description=facts.headline)
 
 
@@ -49,21 +48,6 @@ def _head(figure: Figure, facts: Facts) -> None:
     figure.text(0.03, 0.865, plain(facts.headline), fontsize=11, fontweight="bold", color=COLORS["gap"])
     for line, note in enumerate(facts.notes[:2]):
         figure.text(0.03, 0.845 - 0.016 * line, "! " + plain(note)[:150], fontsize=7, color="#9a4a05")
-
-
-def _mark(figure: Figure, status: str) -> None:
-    for height in (0.965, 0.0):
-        strip = figure.add_axes((0, height, 1, 0.035))
-        strip.set_axis_off()
-        strip.add_patch(_strip(strip))
-        words = "  ".join([f"{status.upper()} — NOT REAL"] * 5)
-        strip.text(0.5, 0.5, words, color="white", ha="center", va="center", fontsize=9, fontweight="bold")
-
-
-def _strip(axes: Axes) -> Any:
-    from matplotlib.patches import Rectangle
-
-    return Rectangle((0, 0), 1, 1, transform=axes.transAxes, color=COLORS["gap"])
 
 
 def _map(axes: Axes, pieces: Sequence[JsonObject], basemap: Basemap, box: BBox) -> None:

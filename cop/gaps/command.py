@@ -94,8 +94,14 @@ def gaps(
 
 
 def show(told: Facts) -> None:
-    """An answer in a terminal: what it says first, then its tables, then what makes it repeatable."""
+    """An answer in a terminal: what it says first, then its tables, then what makes it repeatable.
+
+    What is not for real says so before and after all that.
+    """
     console = Console(highlight=False)
+    mark = plain(told.mark, "bold white on red")
+    if told.mark:
+        console.print(mark)
     console.print(plain(told.headline, "bold"))
     console.print(plain(told.rule, "dim"))
     for note in told.notes:
@@ -104,6 +110,8 @@ def show(told: Facts) -> None:
         console.print(grid(table))
     for line in told.provenance:
         console.print(plain(line, "dim"))
+    if told.mark:
+        console.print(mark)
 
 
 def grid(table: Table) -> Grid:

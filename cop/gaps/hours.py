@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from cop.briefing.facts import Facts, Table, km, km2
 from cop.gaps.observed import Positions, Zones
 from cop.planning.forms import csv_text
+from layers.model import Status
 from layers.planning.ground import edge_m
 from layers.planning.positions import ZonesTimeline, on_earth, timeline_of_positions
 from layers.planning.timeline import moment_of
@@ -77,6 +78,12 @@ class ByHour:
         window = self.found.timeline.window
         return shares_between(self, np.append(window.steps, window.end_us))
 
+    @property
+    def status(self) -> Status:
+        """That of what it rests on: an exercise, if any of it is one."""
+        zones, positions = self.zones.status, self.positions.status
+        return positions if zones is Status.ACTUAL else zones
+
     def gap_km2(self, step: int, zone: int) -> float:
         """What is not covered of a zone on the average of a step."""
         return float((1 - self.shares[step, zone]) * self.found.zone_km2[zone])
@@ -134,7 +141,7 @@ def facts_of(told: ByHour) -> Facts:
         title=told.asked.title or f"Gaps over time: {told.zones.origin.name.split('.')[0]}",
         rule=_rule(told),
         at=f"{told.steps[0]:%Y-%m-%d %H:%M} to {_time(told.end, told.steps[0])}, {told.steps[0]:%Z}",
-        status="actual",
+        status=told.status,
         headline=_headline(told),
         tables=(_hours(told), _worst(told)),
         middles=(),
@@ -146,14 +153,17 @@ def facts_of(told: ByHour) -> Facts:
 def as_csv(told: ByHour) -> bytes:
     """`zone,from,covered_share,gap_km2`: a row for each zone and step, zones in the order of their file.
 
-    What is covered, and what is not, is that on the average of the time from `from` until the next step.
+    What is covered, and what is not, is that on the average of the time from `from` until the next step. What is not
+    actual has its status in a last column of each row.
     """
     times = [step.isoformat() for step in told.steps]
-    rows = ["zone,from,covered_share,gap_km2\r\n"]
+    actual = told.status is Status.ACTUAL
+    rows = [f"zone,from,covered_share,gap_km2{'' if actual else ',status'}\r\n"]
+    tail = "\r\n" if actual else f",{told.status}\r\n"
     for zone, name in enumerate(told.zones.names):
         label = csv_text(name)
         for step, time in enumerate(times):
-            rows.append(f"{label},{time},{told.shares[step, zone]:.6f},{told.gap_km2(step, zone):.6f}\r\n")
+            rows.append(f"{label},{time},{told.shares[step, zone]:.6f},{told.gap_km2(step, zone):.6f}{tail}")
     return "".join(rows).encode()
 
 
@@ -175,7 +185,12 @@ def as_geojson(told: ByHour) -> bytes:
         geometry = shapely.geometry.mapping(shape)
         features.append({"type": "Feature", "id": zone + 1, "geometry": geometry, "properties": about})
     told_of = facts_of(told)
-    about_all = {"rule": told_of.rule, "notes": told_of.notes, "provenance": told_of.provenance}
+    about_all = {
+        "status": told.status,
+        "rule": told_of.rule,
+        "notes": told_of.notes,
+        "provenance": told_of.provenance,
+    }
     return orjson.dumps({"type": "FeatureCollection", "features": features} | about_all)
 
 

@@ -17,7 +17,7 @@ from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
 
 from cop.briefing.basemap import read_basemap
-from cop.briefing.drawing import CREDIT, blank, fill, foot, frame, ground, plain, png_of
+from cop.briefing.drawing import CREDIT, blank, fill, foot, frame, ground, mark, plain, png_of
 from cop.briefing.facts import Facts
 from cop.gaps.hours import MOST_ZONES, ByHour, facts_of, shares_between
 from layers.model import BBox
@@ -47,12 +47,14 @@ def as_png(told: ByHour, static: Path | None) -> bytes:
     _table(figure.add_axes((0.655, 0.335, 0.32, 0.47)), told)
     _line(figure.add_axes((0.655, 0.13, 0.32, 0.15)), told)
     foot(figure, [*facts.provenance, CREDIT])
+    if facts.mark:
+        mark(figure, facts.mark)
     return png_of(figure, title=facts.title, description=facts.headline)
 
 
 def _head(figure: Figure, facts: Facts) -> None:
-    figure.text(0.03, 0.945, plain(facts.title)[:80], fontsize=17, fontweight="bold", color=INK)
-    figure.text(0.03, 0.92, plain(f"{facts.at}.   {facts.rule}")[:190], fontsize=8, color=FAINT)
+    figure.text(0.03, 0.93, plain(facts.title)[:80], fontsize=17, fontweight="bold", color=INK)
+    figure.text(0.03, 0.91, plain(f"{facts.at}.   {facts.rule}")[:190], fontsize=8, color=FAINT)
     figure.text(0.03, 0.885, plain(facts.headline)[:140], fontsize=11, fontweight="bold", color="#b30000")
     for line, note in enumerate(facts.notes[:3]):
         figure.text(0.03, 0.865 - 0.017 * line, "! " + plain(note)[:170], fontsize=7, color="#9a4a05")

@@ -18,7 +18,7 @@ from layers.errors import Invalid, InvalidGeometry, TooLarge
 from layers.exchange import Columns, parsed_time, read_features
 from layers.geometry import place
 from layers.hexes import estimate_cells
-from layers.model import JsonObject
+from layers.model import JsonObject, Status
 from layers.planning.ground import MAX_AREA_CELLS, hexes_errors
 from layers.planning.timeline import micros
 
@@ -29,6 +29,8 @@ MAX_POSITIONS = 1_000_000
 """What they reach takes some 500 bytes each."""
 MAX_NAME_LENGTH = 80
 AREAL = frozenset({"Polygon", "MultiPolygon"})
+NOT_REAL = (Status.EXERCISE, Status.TEST)
+"""What a feature's `status` may be for its layer's: files that the service writes have it in every row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,8 @@ class Zones:
     skipped: int
     """Features that are no areas."""
     origin: Origin
+    status: Status = Status.ACTUAL
+    """Not actual if that is the `status` of any of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,8 @@ class Positions:
     clock: tzinfo
     """In which the file tells its times: that of the first."""
     origin: Origin
+    status: Status = Status.ACTUAL
+    """Not actual if that is the `status` of any of them, as far as that was read."""
 
 
 def read_zones(path: Path, name_property: str, resolution: int) -> Zones:
@@ -76,6 +82,7 @@ def read_zones(path: Path, name_property: str, resolution: int) -> Zones:
     names: list[str] = []
     shapes: list[Any] = []
     mended = skipped = 0
+    status = Status.ACTUAL
     for number, feature in enumerate(read_features(path, Columns(id=name_property)), start=1):
         geometry = feature.get("geometry")
         if not isinstance(geometry, dict) or geometry.get("type") not in AREAL:
@@ -84,13 +91,14 @@ def read_zones(path: Path, name_property: str, resolution: int) -> Zones:
         if len(shapes) == MAX_ZONES:
             raise TooLarge(f"{path.name} has more than {MAX_ZONES:,} zones.", code="zones.too_many")
         shape, repaired = _placed(geometry, f"{path.name}, feature {number}")
+        status = _status_of(feature, status)
         names.append(str(feature.get("id") or f"zone {number}")[:MAX_NAME_LENGTH])
         shapes.append(shape)
         mended += repaired
     if not shapes:
         raise Invalid(f"{path.name} holds no polygon.", code="zones.none")
     _check_size(shapes, resolution)
-    return Zones(_told_apart(names), tuple(shapes), mended, skipped, _origin(path))
+    return Zones(_told_apart(names), tuple(shapes), mended, skipped, _origin(path), status)
 
 
 def read_positions(path: Path, columns: Columns) -> Positions:
@@ -103,10 +111,12 @@ def read_positions(path: Path, columns: Columns) -> Positions:
     times_us: list[int] = []
     places: list[tuple[float, float]] = []
     clock: tzinfo | None = None
+    status = Status.ACTUAL
     for number, feature in enumerate(islice(read_features(path, columns), MAX_POSITIONS + 1), start=1):
         where = f"{path.name}, position {number}"
         at = _time_of(feature, columns, where)
         clock = clock or at.tzinfo
+        status = _status_of(feature, status)
         ids.append(_id_of(feature, where))
         times_us.append(micros(at))
         places.append(_place_of(feature.get("geometry"), where))
@@ -117,7 +127,12 @@ def read_positions(path: Path, columns: Columns) -> Positions:
         raise TooLarge(detail, code="positions.too_many")
     shown = columns.zone or clock or UTC
     return Positions(
-        tuple(ids), np.array(times_us, np.int64), np.array(places, np.float64), shown, _origin(path)
+        tuple(ids),
+        np.array(times_us, np.int64),
+        np.array(places, np.float64),
+        shown,
+        _origin(path),
+        status,
     )
 
 
@@ -170,6 +185,12 @@ def _time_of(feature: JsonObject, columns: Columns, where: str) -> datetime:
     else:
         detail = f"{where}: “{str(value)[:40]}” is no time; expected such as 2017-04-18T22:31:40-05:00."
     raise Invalid(detail, code="positions.time")
+
+
+def _status_of(feature: JsonObject, before: Status) -> Status:
+    """What *feature* and those *before* it come to: a single one that is not for real makes the whole none."""
+    stated = (feature.get("properties") or {}).get("status")
+    return Status(stated) if before is Status.ACTUAL and stated in NOT_REAL else before
 
 
 def _id_of(feature: JsonObject, where: str) -> str:

@@ -117,6 +117,47 @@ def test_zones_are_polygons_and_the_rest_is_left_out_and_counted(tmp_path: Path)
     assert (found.names, found.skipped, found.mended) == (("b",), 1, 0)
 
 
+@pytest.mark.parametrize("marked", ["exercise", "test"])
+def test_what_rests_on_an_exercise_is_marked_in_every_form(tmp_path: Path, marked: str) -> None:
+    zones = written(
+        tmp_path / "z.geojson",
+        (WEST, {"name": "a"}),
+        (EAST, {"name": "b", "status": marked}),
+        (WEST, {"name": "c"}),
+    )
+    positions = positions_of(tmp_path, "a,2017-04-18T12:10:00Z,-97.77,30.25\n")
+    found = by_hour(read_zones(zones, "name", 8), positions, Asked(2_000.0, resolution=8))
+    header, *rows = as_csv(found).decode().splitlines()
+    assert header.endswith(",status")
+    assert all(row.endswith(f",{marked}") for row in rows)
+    assert json.loads(as_geojson(found))["status"] == marked
+    assert list(image.imread(io.BytesIO(as_png(found, None)))[5, 5, :3]) == pytest.approx(
+        [0.7, 0, 0.11], abs=0.01
+    )
+
+
+def test_a_terminal_says_that_an_exercise_is_not_real_before_and_after(tmp_path: Path) -> None:
+    zones = written(tmp_path / "z.geojson", (WEST, {"name": "a", "status": "exercise"}))
+    (tmp_path / "p.csv").write_text(HEAD + "a,2017-04-18T12:10:00Z,-97.77,30.25\n")
+    columns = ["--id-column", "bus", "--time-column", "at", "--lng-column", "x", "--lat-column", "y"]
+    words = ["gaps-by-hour", str(zones), str(tmp_path / "p.csv"), "--reach-m", "900", *columns]
+    answer = CliRunner().invoke(app, words)
+    first, *_, last = answer.output.strip().splitlines()
+    assert (answer.exit_code, first, last) == (0, "EXERCISE — NOT REAL", "EXERCISE — NOT REAL")
+
+
+def test_units_that_play_make_an_exercise_of_real_zones(tmp_path: Path) -> None:
+    rows = written(
+        tmp_path / "p.geojson",
+        (
+            {"type": "Point", "coordinates": [-97.77, 30.25]},
+            {"bus": "a", "at": "2017-04-18T12:10:00Z", "status": "exercise"},
+        ),
+    )
+    assert read_positions(rows, Columns(id="bus", time="at")).status == "exercise"
+    assert positions_of(tmp_path, "a,2017-04-18T12:10:00Z,-97.77,30.25\n").status == "actual"
+
+
 def test_a_zone_that_cannot_be_placed_is_named_with_the_spot(tmp_path: Path) -> None:
     off = {"type": "Polygon", "coordinates": [[[0, 0], [1, 0], [1, 95], [0, 0]]]}
     with pytest.raises(InvalidGeometry, match=r"z\.geojson, feature 1/coordinates/0/2"):

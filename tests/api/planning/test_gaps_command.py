@@ -38,6 +38,17 @@ async def test_what_the_service_refuses_is_one_line_and_no_file(
     assert (await run(server, clients["viewer"], f"--area={BOX}")).exit_code == 2
 
 
+async def test_an_exercise_says_so_before_and_after(server: Serving, clients: Clients) -> None:
+    fire = clients["cfd"]
+    made = await fire.post("/collections", json={"id": "cfd.play", "kind": "units", "status": "exercise"})
+    assert made.is_success, made.text
+    played = await run(server, fire, "cfd.play", f"--area={BOX}")
+    first, *_, last = played.output.strip().splitlines()
+    assert (played.exit_code, first, last) == (0, "EXERCISE — NOT REAL", "EXERCISE — NOT REAL")
+    await add(fire, "cfd.units", "units")
+    assert "NOT REAL" not in (await run(server, fire, "cfd.units", f"--area={BOX}")).output
+
+
 @pytest.mark.skipif(web.assets() is None, reason="the page was not built")
 async def test_one_command_writes_every_form_of_one_answer(
     server: Serving, clients: Clients, tmp_path: Path
