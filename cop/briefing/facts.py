@@ -8,11 +8,13 @@ from typing import Any
 
 from layers.model import JsonObject, Status
 from layers.planning.model import Along, Rule, Standing, Straight
+from layers.planning.notes import statuses_in_words
 
 MOST_GAPS = 15
 """Gaps in the table; how many there are beside them is said."""
 REASONS: Mapping[str, str] = {
     Standing.BUSY: "near, but of another status",
+    Standing.OTHER_STATUS: "near, but of another status",
     Standing.OUT_OF_SERVICE: "near, but out of service",
     Standing.STALE: "near, but not heard of for too long",
     Standing.OFF_SHIFT: "near, but not on shift",
@@ -126,7 +128,8 @@ def why(area: JsonObject) -> str:
             continue
         names = ", ".join(each["name"] for each in reason["first"][:3])
         more = f" and {reason['features'] - 3} more" if reason["features"] > 3 else ""
-        found.append(f"{names}{more} {REASONS[reason['reason']]}")
+        status = statuses_in_words(reason.get("statuses", ()))
+        found.append(f"{names}{more} {REASONS[reason['reason']]}{status}")
     if area.get("reached_by"):
         found.insert(0, f"only {area['reached_by']} there")
     return "; ".join(found)

@@ -39,7 +39,11 @@ def gaps(
     ] = "",
     at_least: Annotated[int, typer.Option(help="How many must cover a place.")] = 1,
     where: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=VALUE", help="Only with such a property.")
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE,…",
+            help="Only with one of these values of the property; null: or with none. For another property, again.",
+        ),
     ] = None,
     agency: Annotated[list[str] | None, typer.Option(help="Only of this agency; may be given again.")] = None,
     capability: Annotated[
@@ -188,14 +192,26 @@ def _polygons(path: Path) -> JsonObject:
 
 
 def where_of(pairs: Sequence[str]) -> JsonObject:
-    """The filter of `NAME=VALUE` pairs: of one name any of its values. A value that is JSON is one, else text."""
+    """The filter of `NAME=VALUE,…` pairs: of one name any of its values, wherever they stand.
+
+    A value that is JSON is one, `null` is “has none”, and else it is text; one with a comma stands in quotes.
+    """
     found: dict[str, list[Any]] = {}
     for pair in pairs:
         name, equals, value = pair.partition("=")
         if not equals or not name:
             raise Invalid(f"“{pair}” is no NAME=VALUE.", code="gaps.where")
-        found.setdefault(name, []).append(_scalar(value))
+        found.setdefault(name, []).extend(_scalars(value))
     return found
+
+
+def _scalars(text: str) -> list[Any]:
+    whole = _scalar(text)
+    return (
+        [_scalar(part) for part in text.split(",")]
+        if whole == text and not text.startswith(("[", "{"))
+        else [whole]
+    )
 
 
 def _scalar(text: str) -> Any:

@@ -167,6 +167,7 @@ def explained(each: Explained) -> dict[str, Any]:
             "features": reason.count,
             "first": [cover_of(cover) for cover in reason.covers],
         }
+        | ({"statuses": list(reason.statuses)} if reason.statuses else {})
         for reason in each.reasons
     ]
     return {

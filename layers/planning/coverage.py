@@ -202,6 +202,7 @@ def covers_of(
             ground.reach_m,
             row.observed_at,
             field.spans(ground.hexes),
+            None if (status := properties.get("status")) is None else str(status),
         )
         for row, properties, standing, ground in zip(rows, stated, standings, made, strict=True)
         if ground is not None

@@ -25,8 +25,9 @@ def standing_of(
     if not is_valid(properties, at):
         return Standing.OFF_SHIFT
     if not _has_one(properties.get("status"), rule.where.get("status", (properties.get("status"),))):
-        out = properties.get("status") == "out_of_service"
-        return Standing.OUT_OF_SERVICE if out else Standing.BUSY
+        if properties.get("status") == "out_of_service":
+            return Standing.OUT_OF_SERVICE
+        return Standing.BUSY if source.kind == "units" else Standing.OTHER_STATUS
     # Of a moment to come nobody has heard yet: a unit heard of just now is not stale because tomorrow is asked about.
     age = (at if source.as_of is None else min(at, source.as_of)) - observed_at
     stale = source.kind == "units" and age > timedelta(seconds=source.stale_after_s)

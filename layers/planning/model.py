@@ -33,7 +33,9 @@ class Standing(StrEnum):
     STALE = "stale"
     """A unit that was last seen longer ago than its layer allows."""
     BUSY = "busy"
-    """It has a status, and not one of those asked for."""
+    """A unit whose status is not one of those asked for."""
+    OTHER_STATUS = "other_status"
+    """The same of what is no unit: a station whose status is “open” is not busy."""
     OUT_OF_SERVICE = "out_of_service"
     OFF_SHIFT = "off_shift"
     """Its `valid_from` or `valid_to` says that it is not there at that time."""
@@ -201,6 +203,10 @@ class Case:
         return frozenset(source.layer for source in self.sources if source.generalized)
 
 
+OF_ANOTHER_STATUS = frozenset({Standing.BUSY, Standing.OTHER_STATUS})
+"""Standings of which it helps to know what the status is."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Cover:
     """One feature that covers ground, or would if it counted."""
@@ -219,6 +225,8 @@ class Cover:
     observed_at: datetime
     spans: Ranges
     """What it covers of the area, as places of the field."""
+    status: str | None = None
+    """What it says of itself, as text; None if nothing."""
 
     @property
     def counts(self) -> bool:

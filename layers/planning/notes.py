@@ -7,16 +7,19 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from layers.model import LayerName
-from layers.planning.model import Case, Cover, Input, Source, Standing
+from layers.planning.model import OF_ANOTHER_STATUS, Case, Cover, Input, Source, Standing
 
 WORDS = {
     Standing.STALE: "not heard of for too long",
     Standing.BUSY: "of another status than asked for",
+    Standing.OTHER_STATUS: "of another status than asked for",
     Standing.OUT_OF_SERVICE: "out of service",
     Standing.OFF_SHIFT: "not on shift",
     Standing.REMOVED: "taken away",
 }
 """How notes put a standing; what counts, or is not asked about, needs none."""
+MAX_STATUSES = 5
+"""Statuses that are named where others were asked for."""
 
 
 def notes(case: Case, covers: Iterable[Cover], inputs: Sequence[Input]) -> list[str]:
@@ -35,7 +38,7 @@ def notes(case: Case, covers: Iterable[Cover], inputs: Sequence[Input]) -> list[
     idle = _idle(covers)
     for each in inputs:
         if each.layer not in mute and each.layer not in empty:
-            found += _of_layer(each, idle.get(each.layer, Counter()))
+            found += _of_layer(each, idle.get(each.layer, ()))
     return found + unseen(case)
 
 
@@ -59,25 +62,42 @@ def unseen(case: Case) -> list[str]:
     return [f"You see nothing that could cover of {', '.join(case.unshared)}."] if case.unshared else []
 
 
-def _idle(covers: Iterable[Cover]) -> dict[LayerName, Counter[Standing]]:
-    """By layer how many covers have each standing in which they do not count."""
-    idle: dict[LayerName, Counter[Standing]] = {}
+def statuses_of(covers: Iterable[Cover]) -> list[str | None]:
+    """The statuses that *covers* have, the commonest first and MAX_STATUSES at most; None for those without one."""
+    return [status for status, _ in Counter(cover.status for cover in covers).most_common(MAX_STATUSES)]
+
+
+def statuses_in_words(statuses: Sequence[str | None]) -> str:
+    """“ (open, closed)”, to be put behind “of another status”; of what has none, “none stated”."""
+    return f" ({', '.join(status or 'none stated' for status in statuses)})" if statuses else ""
+
+
+def _idle(covers: Iterable[Cover]) -> dict[LayerName, list[Cover]]:
+    """By layer the covers that do not count."""
+    idle: dict[LayerName, list[Cover]] = {}
     for cover in covers:
         if not cover.counts:
-            idle.setdefault(cover.layer, Counter())[cover.standing] += 1
+            idle.setdefault(cover.layer, []).append(cover)
     return idle
 
 
-def _of_layer(each: Input, idle: Counter[Standing]) -> list[str]:
+def _of_standing(standing: Standing, count: int, idle: Iterable[Cover]) -> str:
+    own = [cover for cover in idle if cover.standing is standing]
+    statuses = statuses_of(own) if standing in OF_ANOTHER_STATUS else []
+    return f"{count} {WORDS[standing]}{statuses_in_words(statuses)}"
+
+
+def _of_layer(each: Input, idle: Sequence[Cover]) -> list[str]:
     found = []
     if each.reachless:
         found.append(
             f"{each.layer}: {each.reachless} of {each.meant} features near the area state no reach_m."
         )
     if idle:
-        parts = ", ".join(f"{count} {WORDS[standing]}" for standing, count in idle.most_common())
+        standings = Counter(cover.standing for cover in idle)
+        parts = ", ".join(_of_standing(*counted, idle) for counted in standings.most_common())
         found.append(
-            f"{each.layer}: {idle.total()} of {each.meant} features near the area do not count: {parts}."
+            f"{each.layer}: {len(idle)} of {each.meant} features near the area do not count: {parts}."
         )
     elif each.held and not each.features and not each.reachless:
         found.append(f"{each.layer}: its {each.meant} features near the area reach none of it.")

@@ -12,7 +12,8 @@ from layers.hexes import Hexes
 from layers.hexes.ranges import integers
 from layers.hexes.sphere import EARTH_RADIUS_M, angle, on_sphere
 from layers.planning.coverage import Coverage
-from layers.planning.model import Cover, Standing
+from layers.planning.model import OF_ANOTHER_STATUS, Cover, Standing
+from layers.planning.notes import statuses_of
 
 MAX_NAMED = 5
 """Features that are named for each reason, those first that would close most; the rest are counted."""
@@ -27,6 +28,8 @@ class Reason:
     count: int
     covers: tuple[Cover, ...]
     """The first MAX_NAMED."""
+    statuses: tuple[str | None, ...] = ()
+    """What their status is, where it is not one of those asked for: the commonest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +96,8 @@ def _reasons(
     for standing, covers in by_standing.items():
         places = np.unique(np.concatenate([integers(cover.spans) for cover in covers]))
         km2 = float(coverage.field.km2[places[gap_at[places] == gap]].sum())
-        found.append(Reason(standing, km2, len(covers), tuple(covers[:MAX_NAMED])))
+        statuses = tuple(statuses_of(covers)) if standing in OF_ANOTHER_STATUS else ()
+        found.append(Reason(standing, km2, len(covers), tuple(covers[:MAX_NAMED]), statuses))
     return tuple(sorted(found, key=lambda reason: -reason.km2))
 
 

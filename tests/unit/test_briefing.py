@@ -53,7 +53,7 @@ def facts(*rows: Row, rule: Rule = AVAILABLE, **stated: Any) -> Any:
 def test_a_gap_is_told_with_its_reasons_and_the_nearest_cover() -> None:
     told = facts(unit("E1", -87.65), unit("E2", -87.61, "on_scene", callsign="Engine 2"))
     gaps = next(table for table in told.tables if table.title.startswith("The gaps"))
-    assert gaps.rows[0][-1] == "Engine 2 near, but of another status"
+    assert gaps.rows[0][-1] == "Engine 2 near, but of another status (on_scene)"
     assert gaps.rows[0][3].startswith("E1 (cfd), ")
     assert "not covered, in one gap" in told.headline
 
@@ -70,6 +70,17 @@ def weighed(counted: str) -> Any:
         facts_of({"status": "actual"} | totals(found), case.rule),
         int(found.coverage.gap.sum()),
         len(cells),
+    )
+
+
+def test_an_open_station_is_not_busy() -> None:
+    house = row("h", lng=-87.63, lat=41.88, reach_m=800, status="open", name="Firehouse 32")
+    case = Case(AREA, 9, AVAILABLE, (source("assets", house),), AT)
+    answer = {"status": "actual"} | totals(Loaded(UUID(int=1), case, *load(case)))
+    (reason,) = answer["gap"]["areas"][0]["why"]
+    assert (reason["reason"], reason["statuses"]) == ("other_status", ["open"])
+    assert (
+        facts_of(answer, AVAILABLE).tables[1].rows[0][-1] == "Firehouse 32 near, but of another status (open)"
     )
 
 

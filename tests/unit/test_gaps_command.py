@@ -53,6 +53,16 @@ def test_values_of_one_name_are_alternatives_and_may_be_json() -> None:
     assert where_of(pairs) == {"status": ["available", None], "beds": [2], "tag": ["2"], "list": ["[1]"]}
 
 
+def test_values_between_commas_are_alternatives_unless_they_are_quoted() -> None:
+    pairs = ["status=available,null", "status=open", 'name="Smith, John"', "list=[1,2]", "beds=1,2"]
+    assert where_of(pairs) == {
+        "status": ["available", None, "open"],
+        "name": ["Smith, John"],
+        "list": ["[1,2]"],
+        "beds": [1, 2],
+    }
+
+
 @pytest.mark.parametrize(
     ("words", "reach"),
     [

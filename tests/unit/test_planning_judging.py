@@ -37,6 +37,9 @@ def test_a_status_that_is_not_asked_for_says_why() -> None:
     assert standing({"status": "on_scene"}, rule) is Standing.BUSY
     assert standing({"status": "out_of_service"}, rule) is Standing.OUT_OF_SERVICE
     assert standing({}, rule) is Standing.BUSY
+    for kind in ("assets", "coverage"):
+        assert standing({"status": "open"}, rule, kind) is Standing.OTHER_STATUS
+        assert standing({"status": "out_of_service"}, rule, kind) is Standing.OUT_OF_SERVICE
 
 
 def test_units_grow_stale_and_what_stands_does_not() -> None:

@@ -70,5 +70,13 @@ def test_what_was_not_heard_of_yet_is_told_first_and_not_as_empty() -> None:
     ]
 
 
+def test_stations_of_another_status_are_not_busy_and_their_statuses_are_named() -> None:
+    stations = [
+        row(f"{at}", **HERE, reach_m=900, status=status) for at, status in enumerate(["open", "open", None])
+    ]
+    (note,) = noted(source("assets", *stations), rule=Rule(where={"status": ["available"]}))
+    assert note.endswith("do not count: 3 of another status than asked for (open, none stated).")
+
+
 def test_agencies_of_which_nothing_is_seen_are_named() -> None:
     assert noted(unshared=("cpd", "uscg")) == ["You see nothing that could cover of cpd, uscg."]
