@@ -10,6 +10,8 @@ from layers.model import JsonObject, Status
 from layers.planning.model import Along, Rule, Standing, Straight
 from layers.planning.notes import statuses_in_words
 
+LEAST_KM2 = 0.005
+"""Ground that is worth a word: less is told as 0.00 km²."""
 MOST_GAPS = 15
 """Gaps in the table; how many there are beside them is said."""
 REASONS: Mapping[str, str] = {
@@ -20,7 +22,6 @@ REASONS: Mapping[str, str] = {
     Standing.OFF_SHIFT: "near, but not on shift",
     Standing.REMOVED: "taken away in this variant",
 }
-NOBODY = "nobody near"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ def facts_of(answer: JsonObject, rule: Rule, *, title: str = "") -> Facts:
     """The facts of *answer*, the JSON form of an analysis, to a question with *rule*."""
     return Facts(
         title=title or "Gaps in coverage",
-        rule=rule_in_words(rule) + _kept(answer),
+        rule=rule_in_words(rule, answer.get("roads")) + _kept(answer),
         at=moment(answer["at"]),
         status=answer["status"],
         headline=_headline(answer),
@@ -74,15 +75,20 @@ def facts_of(answer: JsonObject, rule: Rule, *, title: str = "") -> Facts:
     )
 
 
-def rule_in_words(rule: Rule) -> str:
-    """What counts as covered, in a sentence."""
+def rule_in_words(rule: Rule, roads: str | None = None) -> str:
+    """What counts as covered, in a sentence; *roads* is the layer along whose streets minutes are counted."""
     who = " or ".join(sorted(rule.capabilities)) if rule.capabilities else "units, stations and areas"
     of = f" of {', '.join(sorted(rule.agencies))}" if rule.agencies else ""
     match rule.reach:
         case Straight(metres):
             reach = f"within {km(metres)}"
-        case Along(minutes):
-            reach = f"within {minutes:g} minutes"
+        case Along(minutes, speed_kmh):
+            way = (
+                f"in a straight line at {speed_kmh:g} km/h"
+                if roads is None
+                else f"along the streets of {roads}"
+            )
+            reach = f"within {minutes:g} minutes {way}"
         case None:
             reach = "within the reach that each states"
     where = "; ".join(
@@ -119,20 +125,32 @@ def share(part: float, whole: float) -> str:
     return f"{100 * part / whole:.1f} %" if whole else ""
 
 
-def why(area: JsonObject) -> str:
-    """The reasons of one gap in words."""
+def why(area: JsonObject, *, streets: bool = False, without_reach: int = 0) -> str:
+    """The reasons of one gap in words.
+
+    With *streets* minutes were counted along them; *without_reach* features near the area say not how far they reach.
+    """
     found = []
     for reason in area.get("why", ()):
         if reason["reason"] == "nobody_near":
-            found.append(NOBODY)
+            found.append(_nobody(area, "", streets, without_reach))
             continue
         names = ", ".join(each["name"] for each in reason["first"][:3])
         more = f" and {reason['features'] - 3} more" if reason["features"] > 3 else ""
         status = statuses_in_words(reason.get("statuses", ()))
         found.append(f"{names}{more} {REASONS[reason['reason']]}{status}")
+    if any("first" in reason for reason in area.get("why", ())) and area["nobody_km2"] >= LEAST_KM2:
+        found.append(_nobody(area, f" of the other {km2(area['nobody_km2'])}", streets, without_reach))
     if area.get("reached_by"):
         found.insert(0, f"only {area['reached_by']} there")
     return "; ".join(found)
+
+
+def _nobody(area: JsonObject, of: str, streets: bool, without_reach: int) -> str:
+    """“nobody else within reach of the other 3.1 km² along the streets”: somebody may well be near."""
+    other, way = " else" if area.get("reached_by") else "", " along the streets" if streets else ""
+    mute = f" ({without_reach:,} near the area without a reach)" if without_reach else ""
+    return f"nobody{other} within reach{of}{way}{mute}"
 
 
 def _headline(answer: JsonObject) -> str:
@@ -140,9 +158,10 @@ def _headline(answer: JsonObject) -> str:
     if not count:
         return f"No gap: all {km2(answer['area_km2'])} are covered."
     gaps = "one gap" if count == 1 else f"{count:,} gaps"
+    way = " along the streets" if answer.get("roads") else ""
     return (
         f"{km2(answer['gap_km2'])} of {km2(answer['area_km2'])} "
-        f"({share(answer['gap_km2'], answer['area_km2'])}) are not covered, in {gaps}{_weighed(answer)}."
+        f"({share(answer['gap_km2'], answer['area_km2'])}) are not covered{way}, in {gaps}{_weighed(answer)}."
     )
 
 
@@ -182,7 +201,7 @@ def _gaps(answer: JsonObject) -> Table:
             *((amount(area["weight"]),) if "weight" in area else ()),
             place(area["center"]),
             _nearest(area),
-            why(area),
+            why(area, streets=bool(answer.get("roads")), without_reach=answer["without_reach"]),
         )
         for number, area in enumerate(areas[:MOST_GAPS], 1)
     )

@@ -85,9 +85,16 @@ def head(loaded: Loaded) -> dict[str, Any]:
         "resolution": case.resolution,
         "cell_error_m": round(edge_m(case.resolution)),
         "at_least": case.rule.at_least,
+        "roads": None if case.roads is None else case.roads.layer,
+        "without_reach": without_reach(loaded),
         "inputs": [_input(each) for each in loaded.inputs],
         "notes": notes(case, loaded.coverage.covers, loaded.inputs),
     }
+
+
+def without_reach(loaded: Loaded) -> int:
+    """How many features near the area cover nothing, for nothing says how far they reach."""
+    return sum(each.reachless for each in loaded.inputs)
 
 
 def weighed(loaded: Loaded) -> dict[str, Any]:
@@ -158,7 +165,10 @@ def _gaps(found: Coverage, gap: Hexes, demand: Demand | None) -> dict[str, Any]:
 
 
 def explained(each: Explained) -> dict[str, Any]:
-    """Why one gap is one. `nobody_near` where no feature that was read could close any of it."""
+    """Why one gap is one. `nobody_near` where no feature that was read could close any of it.
+
+    `nobody_km2` is the ground of it that none of them could close, whatever the reasons of the rest.
+    """
     nearest = each.nearest
     why = [
         {
@@ -173,6 +183,7 @@ def explained(each: Explained) -> dict[str, Any]:
     return {
         "reached_by": each.reached_by,
         "why": why or [{"reason": "nobody_near"}],
+        "nobody_km2": km2(each.nobody_km2),
         "nearest": None
         if nearest is None
         else cover_of(nearest.cover) | {"distance_m": round(nearest.distance_m)},

@@ -88,10 +88,11 @@ def _found(watched: Watched, *, changed: bool) -> Found:
     pieces = patches(watched.gap_hexes())
     first = pieces[:MAX_GAPS]
     reasons = explain(watched.snapshot(), [piece.hexes for piece in first], [piece.center for piece in first])
+    streets = watched.case.roads is not None
     features = tuple(
         feature
         for piece, each in zip(first, reasons, strict=True)
-        for feature in _features(piece.hexes, why(explained(each)))
+        for feature in _features(piece.hexes, why(explained(each), streets=streets))
     )
     return Found(area_km2, gap_km2, len(pieces), features, first[0].center if first else None)
 

@@ -42,11 +42,13 @@ class Nearest:
 
 @dataclass(frozen=True, slots=True)
 class Explained:
-    """One gap with its reasons, those that would close most first. None at all: nobody is near."""
+    """One gap with its reasons, those that would close most first. None at all: nobody could reach into it."""
 
     reached_by: int
     """How many covers reach the best covered of its cells; fewer than asked for, or it would be no gap."""
     reasons: tuple[Reason, ...]
+    nobody_km2: float
+    """Its ground that none of those with a reason would reach."""
     nearest: Nearest | None
 
 
@@ -65,7 +67,10 @@ def explain(
     nearest = _nearest(coverage, middles)
     return [
         Explained(
-            int(coverage.depth[own].max(initial=0)), _reasons(coverage, gap_at, at, missed[at]), nearest[at]
+            int(coverage.depth[own].max(initial=0)),
+            _reasons(coverage, gap_at, at, missed[at]),
+            _nobody_km2(coverage, own, missed[at]),
+            nearest[at],
         )
         for at, own in enumerate(places)
     ]
@@ -99,6 +104,13 @@ def _reasons(
         statuses = tuple(statuses_of(covers)) if standing in OF_ANOTHER_STATUS else ()
         found.append(Reason(standing, km2, len(covers), tuple(covers[:MAX_NAMED]), statuses))
     return tuple(sorted(found, key=lambda reason: -reason.km2))
+
+
+def _nobody_km2(coverage: Coverage, own: NDArray[np.int64], missed: Sequence[tuple[float, int]]) -> float:
+    """The ground of the places *own* that no cover of *missed* reaches."""
+    reached = [integers(coverage.covers[index].spans) for _, index in missed]
+    left = np.setdiff1d(own, np.concatenate(reached)) if reached else own
+    return float(coverage.field.km2[left].sum())
 
 
 def _nearest(coverage: Coverage, middles: Sequence[tuple[float, float]]) -> list[Nearest | None]:

@@ -53,7 +53,9 @@ def facts(*rows: Row, rule: Rule = AVAILABLE, **stated: Any) -> Any:
 def test_a_gap_is_told_with_its_reasons_and_the_nearest_cover() -> None:
     told = facts(unit("E1", -87.65), unit("E2", -87.61, "on_scene", callsign="Engine 2"))
     gaps = next(table for table in told.tables if table.title.startswith("The gaps"))
-    assert gaps.rows[0][-1] == "Engine 2 near, but of another status (on_scene)"
+    assert gaps.rows[0][-1].startswith(
+        "Engine 2 near, but of another status (on_scene); nobody within reach of "
+    )
     assert gaps.rows[0][3].startswith("E1 (cfd), ")
     assert "not covered, in one gap" in told.headline
 
@@ -80,7 +82,10 @@ def test_an_open_station_is_not_busy() -> None:
     (reason,) = answer["gap"]["areas"][0]["why"]
     assert (reason["reason"], reason["statuses"]) == ("other_status", ["open"])
     assert (
-        facts_of(answer, AVAILABLE).tables[1].rows[0][-1] == "Firehouse 32 near, but of another status (open)"
+        facts_of(answer, AVAILABLE)
+        .tables[1]
+        .rows[0][-1]
+        .startswith("Firehouse 32 near, but of another status (open); ")
     )
 
 
@@ -111,7 +116,7 @@ def test_a_saved_rule_that_is_broken_is_told() -> None:
 
 
 def test_nobody_near_is_said_and_no_gap_is_too() -> None:
-    assert facts().tables[1].rows[0][-1] == "nobody near"
+    assert facts().tables[1].rows[0][-1] == "nobody within reach"
     everywhere = unit("E1", -87.63)._replace(properties='{"reach_m": 9000, "status": "available"}')
     assert facts(everywhere).headline.startswith("No gap")
 
@@ -140,13 +145,45 @@ def test_the_answer_can_be_asked_for_again_by_what_stands_below_it() -> None:
             "Covered is what at least 2 of als have within 3.0 km (status: available or none stated).",
         ),
         (
-            Rule(1, agencies=frozenset({"ems", "cfd"}), reach=Along(8)),
-            "Covered is what at least 1 of units, stations and areas of cfd, ems has within 8 minutes.",
+            Rule(1, agencies=frozenset({"ems", "cfd"}), capabilities=frozenset({"als"}), reach=Along(8)),
+            "Covered is what at least 1 of als of cfd, ems has within 8 minutes in a straight line at 40 km/h.",
         ),
     ],
 )
 def test_a_rule_is_told_in_a_sentence(rule: Rule, words: str) -> None:
     assert rule_in_words(rule) == words
+
+
+def reason_of(*rows: Row, rule: Rule = AVAILABLE, **about: Any) -> str:
+    answer = {"status": "actual"} | totals(loaded(*rows, rule=rule)) | about
+    reason: str = facts_of(answer, rule).tables[1].rows[0][-1]
+    return reason
+
+
+def test_along_streets_nobody_near_is_not_said_of_somebody_who_is_near() -> None:
+    told = facts_of({"status": "actual"} | totals(loaded()) | {"roads": "oem.roads"}, Rule(reach=Along(4)))
+    assert "within 4 minutes along the streets of oem.roads" in told.rule
+    assert "are not covered along the streets, in one gap" in told.headline
+    assert told.tables[1].rows[0][-1] == "nobody within reach along the streets"
+
+
+def test_where_one_is_there_and_two_are_asked_for_nobody_else_is() -> None:
+    there = unit("E1", -87.63)._replace(properties='{"reach_m": 9000, "status": "available"}')
+    assert reason_of(there, rule=Rule(2)) == "only 1 there; nobody else within reach"
+
+
+def test_units_that_state_no_reach_are_said_to_have_none() -> None:
+    mute = [row(id, lng=-87.63, lat=41.88, status="available") for id in ("a", "b")]
+    assert reason_of(*mute) == "nobody within reach (2 near the area without a reach)"
+
+
+def test_the_ground_that_no_reason_explains_is_told_too() -> None:
+    found = loaded(unit("E1", -87.63, "on_scene"))
+    area = totals(found)["gap"]["areas"][0]
+    assert area["nobody_km2"] == pytest.approx(area["km2"] - area["why"][0]["km2"])
+    assert reason_of(unit("E1", -87.63, "on_scene")).endswith(
+        f"; nobody within reach of the other {km2(area['nobody_km2'])}"
+    )
 
 
 def test_numbers_are_for_people() -> None:

@@ -29,6 +29,7 @@ def explained(*rows: Any, rule: Rule | None = None) -> Any:
 def test_where_nobody_is_near_no_reason_is_made_up() -> None:
     each = explained()
     assert (each.reached_by, each.reasons, each.nearest) == (0, (), None)
+    assert each.nobody_km2 == pytest.approx(22.0, rel=0.05)
 
 
 def test_a_busy_unit_is_named_with_what_it_would_close() -> None:
@@ -56,6 +57,8 @@ def test_reasons_are_what_looking_at_every_cell_says(covers: list[tuple[Standing
     why = explain(found, [piece.hexes for piece in pieces], [piece.center for piece in pieces])
     for piece, each in zip(pieces, why, strict=True):
         gap = set(piece.hexes)
+        near = set().union(*(cells for own, cells in covers if own is not Standing.COUNTS))
+        assert each.nobody_km2 == pytest.approx(sum(map(h3.cell_area, gap - near)), abs=1e-9)
         for standing in set(Standing) - {Standing.COUNTS}:
             idle = [cells & gap for own, cells in covers if own is standing and cells & gap]
             told: list[Any] = [

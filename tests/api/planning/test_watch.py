@@ -98,7 +98,7 @@ async def test_gaps_follow_the_picture_and_the_alert_says_when_the_rule_breaks_a
     assert time.monotonic() - sent < 5, "about a second behind, on a machine that others use"
     answer = await ask(fire, layers=["cfd.units"], where={"status": ["available"]})
     assert abs(km2(gaps) - answer["gap_km2"]) < 0.01
-    assert gaps[0]["properties"]["why"] == "u near, but of another status"
+    assert gaps[0]["properties"]["why"] == "u near, but of another status (on_scene)"
     (active,) = await until(
         fire, "cfd.alerts", lambda found: bool(found) and found[0]["properties"]["status"] == "active"
     )
