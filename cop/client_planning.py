@@ -24,6 +24,8 @@ Progress = Callable[[float], None]
 """Told the share that is done, 0 to 1."""
 
 POLL_S = 0.3
+COLUMNS = ("role", "km2", "reasons", "nearest", "nearest_m")
+"""Of what `gaps` returns, even where there are none."""
 
 
 class Planning(ABC):
@@ -55,9 +57,10 @@ class Planning(ABC):
         """Where fewer than *at_least* features of *layers* reach within *area*: a row for each separate gap.
 
         *area* is a GeoJSON geometry or `{"layer": …, "id": …}`; *question* may hold whatever else a question has.
-        The rows are polygons in WGS 84 with `role` and `km2`; *roles* may also ask for `overlap` and `covered`. The
-        rest of the answer (run, totals, cells, reasons, notes, what each agency alone covers) lies in `frame.attrs`.
-        With *progress* it is asked as a job, and may take minutes.
+        The rows are polygons in WGS 84 with `role` and `km2`, those of gaps, the largest first, also with `reasons` in
+        words and the `nearest` cover, `nearest_m` away; *roles* may also ask for `overlap` and `covered`. The rest of
+        the answer (run, totals, cells, notes, what each agency alone covers) lies in `frame.attrs`. With *progress* it
+        is asked as a job, and may take minutes.
         """
         from geopandas import GeoDataFrame  # heavy, and a feed never needs it
 
@@ -71,7 +74,7 @@ class Planning(ABC):
         frame = (
             GeoDataFrame.from_features(found, crs="OGC:CRS84")
             if found
-            else GeoDataFrame({"role": [], "km2": []}, geometry=[], crs="OGC:CRS84")
+            else GeoDataFrame(dict.fromkeys(COLUMNS, ()), geometry=[], crs="OGC:CRS84")
         )
         frame.attrs.update(answer)
         return frame

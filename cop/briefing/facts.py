@@ -125,8 +125,8 @@ def share(part: float, whole: float) -> str:
     return f"{100 * part / whole:.1f} %" if whole else ""
 
 
-def why(area: JsonObject, *, streets: bool = False, without_reach: int = 0) -> str:
-    """The reasons of one gap in words.
+def why(area: JsonObject, *, streets: bool = False, without_reach: int = 0, at_length: bool = False) -> str:
+    """The reasons of one gap in words; *at_length* with the ground that each would close.
 
     With *streets* minutes were counted along them; *without_reach* features near the area say not how far they reach.
     """
@@ -138,7 +138,8 @@ def why(area: JsonObject, *, streets: bool = False, without_reach: int = 0) -> s
         names = ", ".join(each["name"] for each in reason["first"][:3])
         more = f" and {reason['features'] - 3} more" if reason["features"] > 3 else ""
         status = statuses_in_words(reason.get("statuses", ()))
-        found.append(f"{names}{more} {REASONS[reason['reason']]}{status}")
+        closes = f", who would close {km2(reason['km2'])}" if at_length else ""
+        found.append(f"{names}{more} {REASONS[reason['reason']]}{status}{closes}")
     if any("first" in reason for reason in area.get("why", ())) and area["nobody_km2"] >= LEAST_KM2:
         found.append(_nobody(area, f" of the other {km2(area['nobody_km2'])}", streets, without_reach))
     if area.get("reached_by"):

@@ -9,9 +9,11 @@ import numpy as np
 import orjson
 import shapely
 
+from cop.briefing.facts import why as in_words
 from cop.planning.desk import Loaded
 from cop.planning.keeping import with_rule
 from layers.hexes import Hexes, outlines, patches, span_sums
+from layers.hexes.ranges import integers
 from layers.planning.coverage import Coverage
 from layers.planning.ground import edge_m
 from layers.planning.model import Cover, Input
@@ -37,7 +39,7 @@ def as_json(loaded: Loaded, stated: dict[str, Any]) -> bytes:
 def as_geojson(loaded: Loaded, stated: dict[str, Any]) -> bytes:
     """The same, as a FeatureCollection: each separate piece of gap, overlap and covered ground with its km²."""
     told = with_rule(stated | totals(loaded))
-    body = {"type": "FeatureCollection", "features": pieces_of(loaded.coverage)} | told
+    body = {"type": "FeatureCollection", "features": features_of(loaded)} | told
     return orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
@@ -45,6 +47,38 @@ def pieces_of(found: Coverage) -> list[dict[str, Any]]:
     """Each separate piece of gap, overlap and covered ground as a GeoJSON feature with `role` and `km2`."""
     masks = {"gap": found.gap, "overlap": found.overlap, "covered": ~found.gap}
     return [piece for role, mask in masks.items() for piece in drawn(found.hexes(mask), role)]
+
+
+def features_of(loaded: Loaded) -> list[dict[str, Any]]:
+    """The same, gap by gap and the largest first: with what each weighs, and the MAX_EXPLAINED largest with why they
+    are gaps (`reasons`, in words) and the nearest cover that counts (`nearest`, and `nearest_m` from its middle).
+    """
+    found, demand = loaded.coverage, loaded.demand
+    pieces = patches(found.hexes(found.gap))
+    first = pieces[:MAX_EXPLAINED]
+    why = explain(found, [piece.hexes for piece in first], [piece.center for piece in first])
+    features, left = [], found.gap.copy()
+    for piece, each in zip(first, why, strict=True):
+        spans = found.field.spans(piece.hexes)
+        left[integers(spans)] = False
+        about = _in_words(loaded, each)
+        if demand is not None:
+            about["weight"] = weight(span_sums(demand.values, spans))
+        features += [
+            feature | {"properties": feature["properties"] | about} for feature in drawn(piece.hexes, "gap")
+        ]
+    masks = {"gap": left, "overlap": found.overlap, "covered": ~found.gap}
+    return features + [piece for role, mask in masks.items() for piece in drawn(found.hexes(mask), role)]
+
+
+def _in_words(loaded: Loaded, each: Explained) -> dict[str, Any]:
+    streets, nearest = loaded.case.roads is not None, each.nearest
+    words = in_words(explained(each), streets=streets, without_reach=without_reach(loaded), at_length=True)
+    return {
+        "reasons": words,
+        "nearest": None if nearest is None else f"{nearest.cover.name} ({nearest.cover.agency})",
+        "nearest_m": None if nearest is None else round(nearest.distance_m),
+    }
 
 
 def totals(loaded: Loaded) -> dict[str, Any]:

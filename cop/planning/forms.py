@@ -18,12 +18,9 @@ import web
 from cop.planning import answers
 from cop.planning.desk import Loaded
 from layers.errors import Invalid
-from layers.hexes import patches, span_sums
 from layers.hexes.field import Mask
-from layers.hexes.ranges import integers
 from layers.model import Status
 from layers.planning.ground import MAX_AREA_CELLS
-from layers.planning.reasons import Explained, explain
 
 if TYPE_CHECKING:
     from geopandas import GeoDataFrame
@@ -34,6 +31,8 @@ MAX_LISTED_CELLS = 1_000_000
 """Cells of an area that is answered cell by cell: some 60 MB of text."""
 CSV_HEADER = "cell,depth,km2,weight,agencies,only"
 
+OF_GAPS: Mapping[str, Any] = {"weight": None, "reasons": None, "nearest": None, "nearest_m": None}
+"""Columns that only gaps have a value in."""
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -223,44 +222,10 @@ def parquet_of(frame: GeoDataFrame) -> bytes:
 
 
 def _frame(loaded: Loaded, stated: Mapping[str, Any]) -> GeoDataFrame:
-    found = loaded.coverage
-    features = [
-        *_gap_features(loaded),
-        *answers.drawn(found.hexes(found.overlap), "overlap"),
-        *answers.drawn(found.hexes(~found.gap), "covered"),
-    ]
+    features = answers.features_of(loaded)
     for feature in features:
-        feature["properties"] = {"weight": None, "reasons": None} | feature["properties"]
+        feature["properties"] = OF_GAPS | feature["properties"]
     return frame_of(features, mark_of(loaded, stated))
-
-
-def _gap_features(loaded: Loaded) -> list[dict[str, Any]]:
-    """The gaps one by one, with what they weigh, and the largest with why they are gaps."""
-    found, demand = loaded.coverage, loaded.demand
-    pieces = patches(found.hexes(found.gap))
-    first = pieces[: answers.MAX_EXPLAINED]
-    why = explain(found, [piece.hexes for piece in first], [piece.center for piece in first])
-    features, left = [], found.gap.copy()
-    for piece, explained in zip(first, why, strict=True):
-        spans = found.field.spans(piece.hexes)
-        left[integers(spans)] = False
-        about: dict[str, Any] = {"reasons": _reasons_as_text(explained)}
-        if demand is not None:
-            about["weight"] = answers.weight(span_sums(demand.values, spans))
-        features += [
-            feature | {"properties": feature["properties"] | about}
-            for feature in answers.drawn(piece.hexes, "gap")
-        ]
-    return features + answers.drawn(found.hexes(left), "gap")
-
-
-def _reasons_as_text(explained: Explained) -> str:
-    """“busy: 2 features, 1.2 km²; stale: 1 feature, 0.1 km²”, or “nobody near”."""
-    parts = [
-        f"{reason.standing.replace('_', ' ')}: {reason.count} feature{'s' * (reason.count != 1)}, {reason.km2:.3f} km²"
-        for reason in explained.reasons
-    ]
-    return "; ".join(parts) or "nobody near"
 
 
 def _weights_as_text(loaded: Loaded) -> Iterable[str]:

@@ -105,7 +105,7 @@ def as_geojson(
     found, _ = _worked_out(case, histories, window, exact)
     worst = _at(case, histories, found.worst)
     told = notes(worst.case, worst.coverage.covers, worst.inputs)
-    pieces = answers.pieces_of(worst.coverage)
+    pieces = answers.features_of(worst)
     body = {"type": "FeatureCollection", "features": pieces} | stated | _head(case, histories, found, told)
     return orjson.dumps(body | {"worst": _moment(found, found.worst)}, option=orjson.OPT_SERIALIZE_NUMPY)
 

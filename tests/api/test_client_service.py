@@ -108,6 +108,8 @@ async def test_gaps_come_as_a_frame_with_the_totals(ask: Any) -> None:
     assert frame.crs.to_epsg() in {4326, None}
     only = await ask(lambda c: c.gaps(area, ["cfd.units"], count_stale=True))
     assert set(only.role) == {"gap"}
+    assert set(only.columns) == {"geometry", "role", "km2", "reasons", "nearest", "nearest_m"}
+    assert "nobody within reach" in set(only.reasons)
     gap = only.to_crs(26916)
     assert gap.area.sum() / 1e6 == pytest.approx(frame.attrs["gap_km2"], rel=0.05)
 

@@ -255,6 +255,25 @@ async def test_polygons_say_the_same_as_cells(clients: Clients) -> None:
             assert inside == cells_of(answer[role])
 
 
+async def test_the_polygon_of_each_gap_says_why_it_is_one_and_who_is_nearest(clients: Clients) -> None:
+    await cover(clients)
+    fire, question = clients["cfd"], {"area": AREA, "where": {"status": ["available", None]}}
+    answer = (await fire.post(ASK, json=question)).json()
+    drawn = (await fire.post(f"{ASK}?f=geojson", json=question)).json()
+    by_role = {
+        role: [each["properties"] for each in drawn["features"] if each["properties"]["role"] == role]
+        for role in ("gap", "covered")
+    }
+    for told, area in zip(by_role["gap"], answer["gap"]["areas"], strict=True):
+        assert told["km2"] == pytest.approx(area["km2"])
+        assert told["nearest"] == f"{area['nearest']['name']} ({area['nearest']['agency']})"
+        assert told["nearest_m"] == area["nearest"]["distance_m"]
+        busy = any(each["reason"] == "busy" for each in area["why"])
+        assert ("u2 near, but of another status (on_scene)" in told["reasons"]) == busy
+        assert ("nobody within reach" in told["reasons"]) == (area["nobody_km2"] >= 0.005)
+    assert {*by_role["covered"][0]} == {"role", "km2"}
+
+
 async def test_the_city_with_900_units_answers_within_a_second(clients: Clients) -> None:
     """As in the demo: Chicago at resolution 9, every unit with a reach. The best of three, as machines are shared."""
     fire = clients["cfd"]

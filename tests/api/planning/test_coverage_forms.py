@@ -80,7 +80,11 @@ async def test_geopackage_and_geoparquet_hold_the_polygons_with_their_reasons(
             assert frame[frame.role == role].km2.sum() == pytest.approx(answer[f"{role}_km2"], rel=1e-5)
         gaps = frame[frame.role == "gap"]
         assert gaps.weight.sum() == answer["weights"]["gap"]
-        assert any(reasons.startswith("busy: 1 feature, ") for reasons in gaps.reasons)
+        (why,) = [reasons for reasons in gaps.reasons if reasons.startswith("u near")]
+        assert why.startswith("u near, but of another status (on_scene), who would close ")
+        assert set(gaps.nearest) == {"v (cfd)"}
+        told = sorted(round(area["nearest"]["distance_m"]) for area in answer["gap"]["areas"])
+        assert sorted(gaps.nearest_m) == told
         assert set(frame.status) == {"actual"}
         whole = shapely.union_all(gaps.geometry.to_numpy())
         inside = {c for c in filled(AREA) if shapely.contains_xy(whole, *reversed(h3.cell_to_latlng(c)))}
