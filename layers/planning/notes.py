@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from layers.model import LayerName
+from layers.planning.filters import unmet
 from layers.planning.model import OF_ANOTHER_STATUS, Case, Cover, Input, Source, Standing
 
 WORDS = {
@@ -28,7 +29,7 @@ def notes(case: Case, covers: Iterable[Cover], inputs: Sequence[Input]) -> list[
     silent = [each for each in inputs if not each.features and each.layer not in unknown]
     mute = [each.layer for each in silent if each.meant and each.reachless == each.meant]
     empty = [each.layer for each in silent if not each.meant]
-    found = [*unheard(case.sources, case.at), *case.notes]
+    found = [*unheard(case.sources, case.at), *unmet(case.rule.where, case.sources), *case.notes]
     if mute:
         found.append(
             f"Without any reach_m, of a feature or of the layer, and so without cover: {', '.join(mute)}."

@@ -74,8 +74,14 @@ def test_stations_of_another_status_are_not_busy_and_their_statuses_are_named() 
     stations = [
         row(f"{at}", **HERE, reach_m=900, status=status) for at, status in enumerate(["open", "open", None])
     ]
-    (note,) = noted(source("assets", *stations), rule=Rule(where={"status": ["available"]}))
+    *_, note = noted(source("assets", *stations), rule=Rule(where={"status": ["available"]}))
     assert note.endswith("do not count: 3 of another status than asked for (open, none stated).")
+
+
+def test_a_filter_that_nobody_meets_is_told() -> None:
+    units = source("units", row(**HERE, reach_m=900, status="available"))
+    misspelt, _ = noted(units, rule=Rule(where={"status": ["avialable"]}))
+    assert misspelt == "No feature near the area has “avialable” as its status; there are: available."
 
 
 def test_agencies_of_which_nothing_is_seen_are_named() -> None:

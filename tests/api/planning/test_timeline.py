@@ -268,9 +268,12 @@ async def test_a_timeline_says_what_the_analysis_of_its_worst_moment_says(
     question = {"where": {"status": ["available"]}, "layers": ["cfd.units"]}
     then = (await fire.post("/coverage/analysis", json={"area": AREA, "at": z(begin), **question})).json()
     found = await ask(fire, window=window(begin, 1), **question)
-    status, unseen = then["notes"]
+    unmet, status, unseen = then["notes"]
     assert found["worst"]["notes"] == then["notes"]
-    assert found["notes"] == [unseen, f"At the worst moment, {begin:%Y-%m-%d %H:%M} UTC: {status}"]
+    assert found["notes"] == [
+        unseen,
+        *(f"At the worst moment, {begin:%Y-%m-%d %H:%M} UTC: {note}" for note in (unmet, status)),
+    ]
 
 
 async def test_a_run_is_told_again_whatever_has_happened_since(clients: Clients, db: Database) -> None:
