@@ -15,7 +15,7 @@ from rich.table import Table as Grid
 
 from cop.briefing.facts import Facts, Table, facts_of
 from cop.client import Client, ProblemError
-from cop.planning.question import parse_question
+from cop.planning.question import AREAL, parse_question
 from cop.watching.board import plain
 from layers.errors import Invalid, LayersError
 from layers.exchange import read_features
@@ -181,7 +181,7 @@ def parse_bbox_or_none(text: str) -> tuple[float, float, float, float] | None:
 def _polygons(path: Path) -> JsonObject:
     parts: list[Any] = []
     for feature in read_features(path):
-        geometry = feature.get("geometry") or {}
+        geometry = feature if feature.get("type") in AREAL else feature.get("geometry") or {}
         if geometry.get("type") == "Polygon":
             parts.append(geometry["coordinates"])
         elif geometry.get("type") == "MultiPolygon":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,14 @@ def test_an_area_is_a_box_a_feature_or_the_polygons_of_a_file(tmp_path: Path) ->
     assert area_of(str(tmp_path / "area.geojson")) == {"type": "MultiPolygon", "coordinates": [[ring]]}
     assert area_of("oem.zones/loop/2") == {"layer": "oem.zones", "id": "loop/2"}
     assert area_of("-1,2,3,4")["coordinates"][0][2] == [3, 4]
+
+
+@pytest.mark.parametrize("type", ["Polygon", "MultiPolygon"])
+def test_a_geometry_without_a_feature_round_it_is_an_area(tmp_path: Path, type: str) -> None:
+    ring = [[[0, 0], [1, 0], [1, 1], [0, 0]]]
+    coordinates = ring if type == "Polygon" else [ring]
+    (tmp_path / "bare.geojson").write_text(json.dumps({"type": type, "coordinates": coordinates}))
+    assert area_of(str(tmp_path / "bare.geojson")) == {"type": "MultiPolygon", "coordinates": [ring]}
 
 
 @pytest.mark.parametrize("pairs", [["status"], ["=available"]])

@@ -38,6 +38,17 @@ async def test_what_the_service_refuses_is_one_line_and_no_file(
     assert (await run(server, clients["viewer"], f"--area={BOX}")).exit_code == 2
 
 
+async def test_what_is_wrong_with_a_bare_polygon_is_told_with_the_spot(
+    server: Serving, clients: Clients, tmp_path: Path
+) -> None:
+    bow = [[[-87.7, 41.8], [-87.6, 41.9], [-87.6, 41.8], [-87.7, 41.9], [-87.7, 41.8]]]
+    (tmp_path / "bow.geojson").write_bytes(orjson.dumps({"type": "Polygon", "coordinates": bow}))
+    answer = await run(server, clients["cfd"], "--area", tmp_path / "bow.geojson")
+    assert answer.exit_code == 2
+    assert "holds no polygon" not in answer.stderr
+    assert "-87.65" in answer.stderr
+
+
 async def test_an_exercise_says_so_before_and_after(server: Serving, clients: Clients) -> None:
     fire = clients["cfd"]
     made = await fire.post("/collections", json={"id": "cfd.play", "kind": "units", "status": "exercise"})
