@@ -31,7 +31,7 @@ _ANALYSIS: dict[str, Any] = {
             "features": 31,
         }
     ],
-    "notes": ["ems.units: 4 of 30 features near the area state no reach_m."],
+    "notes": ["ems.units: 4 of 30 features within 100 km state no reach_m."],
     "area_km2": 13.8,
     "covered_km2": 13.5,
     "gap_km2": 0.3,

@@ -33,7 +33,7 @@ _TIMELINE: dict[str, Any] = {
     ],
     "known_from": "2026-11-22T06:00:00Z",
     "notes": [
-        "At the worst moment, 2026-11-22 17:42 UTC: cfd.units: its 31 features near the area reach none of it."
+        "At the worst moment, 2026-11-22 17:42 UTC: cfd.units: none of its features reaches into the area."
     ],
     "area_km2": 13.8,
     "area_cells": 131,
@@ -55,9 +55,7 @@ _TIMELINE: dict[str, Any] = {
         "gap_km2": 4.7,
         "covered_share": 0.65942,
         "gap": {"cells": ["892664c1a8bffff"], "cell_count": 45, "area_count": 2, "areas": []},
-        "notes": [
-            "cfd.units: 12 of 31 features near the area do not count: 12 of another status than asked for."
-        ],
+        "notes": ["cfd.units: none of its features reaches into the area."],
     },
     "best": {
         "at": "2026-11-22T06:03:00Z",

@@ -8,7 +8,7 @@ from typing import Any
 
 from layers.model import JsonObject, Status
 from layers.planning.model import Along, Rule, Standing, Straight
-from layers.planning.notes import statuses_in_words
+from layers.planning.notes import FAR_KM, statuses_in_words
 
 LEAST_KM2 = 0.005
 """Ground that is worth a word: less is told as 0.00 km²."""
@@ -128,7 +128,7 @@ def share(part: float, whole: float) -> str:
 def why(area: JsonObject, *, streets: bool = False, without_reach: int = 0, at_length: bool = False) -> str:
     """The reasons of one gap in words; *at_length* with the ground that each would close.
 
-    With *streets* minutes were counted along them; *without_reach* features near the area say not how far they reach.
+    With *streets* minutes were counted along them; *without_reach* features around the area say not how far they reach.
     """
     found = []
     for reason in area.get("why", ()):
@@ -150,7 +150,7 @@ def why(area: JsonObject, *, streets: bool = False, without_reach: int = 0, at_l
 def _nobody(area: JsonObject, of: str, streets: bool, without_reach: int) -> str:
     """“nobody else within reach of the other 3.1 km² along the streets”: somebody may well be near."""
     other, way = " else" if area.get("reached_by") else "", " along the streets" if streets else ""
-    mute = f" ({without_reach:,} near the area without a reach)" if without_reach else ""
+    mute = f" ({without_reach:,} within {FAR_KM:g} km without a reach)" if without_reach else ""
     return f"nobody{other} within reach{of}{way}{mute}"
 
 

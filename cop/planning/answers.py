@@ -127,7 +127,7 @@ def head(loaded: Loaded) -> dict[str, Any]:
 
 
 def without_reach(loaded: Loaded) -> int:
-    """How many features near the area cover nothing, for nothing says how far they reach."""
+    """How many features within 100 km cover nothing, for nothing says how far they reach."""
     return sum(each.reachless for each in loaded.inputs)
 
 

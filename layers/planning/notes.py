@@ -8,7 +8,7 @@ from datetime import datetime
 
 from layers.model import LayerName
 from layers.planning.filters import unmet
-from layers.planning.model import OF_ANOTHER_STATUS, Case, Cover, Input, Source, Standing
+from layers.planning.model import MAX_REACH_M, OF_ANOTHER_STATUS, Case, Cover, Input, Source, Standing
 
 WORDS = {
     Standing.STALE: "not heard of for too long",
@@ -19,6 +19,8 @@ WORDS = {
     Standing.REMOVED: "taken away",
 }
 """How notes put a standing; what counts, or is not asked about, needs none."""
+FAR_KM = MAX_REACH_M / 1_000
+"""So far around an area features are looked for, as nothing reaches farther."""
 MAX_STATUSES = 5
 """Statuses that are named where others were asked for."""
 
@@ -74,10 +76,10 @@ def statuses_in_words(statuses: Sequence[str | None]) -> str:
 
 
 def _idle(covers: Iterable[Cover]) -> dict[LayerName, list[Cover]]:
-    """By layer the covers that do not count."""
+    """By layer the covers that do not count, of those that reach into the area: the others would change nothing."""
     idle: dict[LayerName, list[Cover]] = {}
     for cover in covers:
-        if not cover.counts:
+        if not cover.counts and len(cover.spans):
             idle.setdefault(cover.layer, []).append(cover)
     return idle
 
@@ -92,14 +94,15 @@ def _of_layer(each: Input, idle: Sequence[Cover]) -> list[str]:
     found = []
     if each.reachless:
         found.append(
-            f"{each.layer}: {each.reachless} of {each.meant} features near the area state no reach_m."
+            f"{each.layer}: {each.reachless} of {each.meant} features within {FAR_KM:g} km state no reach_m."
         )
     if idle:
         standings = Counter(cover.standing for cover in idle)
         parts = ", ".join(_of_standing(*counted, idle) for counted in standings.most_common())
         found.append(
-            f"{each.layer}: {len(idle)} of {each.meant} features near the area do not count: {parts}."
+            f"{each.layer}: {len(idle)} of {len(idle) + each.features} features that reach into the area do not count: "
+            f"{parts}."
         )
     elif each.held and not each.features and not each.reachless:
-        found.append(f"{each.layer}: its {each.meant} features near the area reach none of it.")
+        found.append(f"{each.layer}: none of its features reaches into the area.")
     return found

@@ -124,7 +124,7 @@ async def test_gaps_where_no_unit_fits_are_all_of_the_area(ask: Any) -> None:
     assert frame.attrs["covered_km2"] == 0
     unmet, note = frame.attrs["notes"]
     assert unmet == "No feature near the area has “available” as its status; there are: on_scene."
-    assert note.startswith("cfd.units: 1 of 1 features near the area do not count")
+    assert note.startswith("cfd.units: 1 of 1 features that reach into the area do not count")
     assert set(frame.role) == {"gap"}
 
 

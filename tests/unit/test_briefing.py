@@ -174,7 +174,7 @@ def test_where_one_is_there_and_two_are_asked_for_nobody_else_is() -> None:
 
 def test_units_that_state_no_reach_are_said_to_have_none() -> None:
     mute = [row(id, lng=-87.63, lat=41.88, status="available") for id in ("a", "b")]
-    assert reason_of(*mute) == "nobody within reach (2 near the area without a reach)"
+    assert reason_of(*mute) == "nobody within reach (2 within 100 km without a reach)"
 
 
 def test_the_ground_that_no_reason_explains_is_told_too() -> None:

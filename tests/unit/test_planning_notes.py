@@ -39,8 +39,8 @@ def test_what_states_no_reach_or_is_not_there_is_told_by_layer() -> None:
     ) == [
         "Without any reach_m, of a feature or of the layer, and so without cover: cfd.mute, cpd.mute.",
         "Without any feature near the area that the question is about: cfd.elsewhere, cfd.empty.",
-        "cfd.mixed: 1 of 2 features near the area state no reach_m.",
-        "cfd.beside: its 1 features near the area reach none of it.",
+        "cfd.mixed: 1 of 2 features within 100 km state no reach_m.",
+        "cfd.beside: none of its features reaches into the area.",
     ]
 
 
@@ -55,7 +55,7 @@ def test_what_does_not_count_now_is_told_with_its_reasons() -> None:
     )
     (note,) = noted(units, rule=Rule(where={"status": ["available"]}))
     assert note.startswith(
-        "cfd.x: 4 of 5 features near the area do not count: 2 of another status than asked for"
+        "cfd.x: 4 of 5 features that reach into the area do not count: 2 of another status than asked for"
     )
     assert note.endswith("1 out of service, 1 not heard of for too long.")
 
@@ -82,6 +82,18 @@ def test_a_filter_that_nobody_meets_is_told() -> None:
     units = source("units", row(**HERE, reach_m=900, status="available"))
     misspelt, _ = noted(units, rule=Rule(where={"status": ["avialable"]}))
     assert misspelt == "No feature near the area has “avialable” as its status; there are: available."
+
+
+def test_what_is_too_far_away_to_matter_is_not_counted_as_near() -> None:
+    far = [row(f"far{at}", lng=-87.63, lat=42.5, reach_m=900, status="on_scene") for at in range(7)]
+    near = [
+        row("a", **HERE, reach_m=900, status="available"),
+        row("b", **HERE, reach_m=900, status="on_scene"),
+    ]
+    (note,) = noted(source("units", *far, *near), rule=Rule(where={"status": ["available"]}))
+    assert note.startswith(
+        "cfd.x: 1 of 2 features that reach into the area do not count: 1 of another status"
+    )
 
 
 def test_agencies_of_which_nothing_is_seen_are_named() -> None:
