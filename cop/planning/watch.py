@@ -236,9 +236,10 @@ class Watcher:
         gaps, alerts = directory.layers[watch.gaps], directory.layers[watch.alerts]
         await self._push(active.viewer, gaps, found.features or (), Mode.REPLACE)
         holds = found.covered_share >= watch.covered_share_at_least - 1e-9
+        healed = holds and active.broken_since is not None
         active.broken_since = None if holds else active.broken_since or datetime.now(UTC)
         if not holds or active.alerted is not False:
-            await self._push(active.viewer, alerts, [alert_of(active, found)], Mode.PUT)
+            await self._push(active.viewer, alerts, [alert_of(active, found, healed=healed)], Mode.PUT)
             active.alerted = not holds
         active.published_at = monotonic()
 
@@ -279,17 +280,17 @@ def _row(change: Change) -> Row:
     return Row(change.feature_id, change.properties, change.observed_at, lng, lat, shape)
 
 
-def alert_of(active: Active, found: Found) -> JsonObject:
-    """The alert of a watch as a feature: its id is the analysis's name."""
+def alert_of(active: Active, found: Found, *, healed: bool = False) -> JsonObject:
+    """The alert of a watch as a feature: its id is the analysis's name. *healed*: its rule was broken until now."""
     watch, broken = active.watch, active.broken_since is not None
     share = f"{100 * found.covered_share:.1f} %"
     least = f"{100 * watch.covered_share_at_least:g} %"
-    title = f"{watch.title}: {share} covered, {least} wanted" if broken else f"{watch.title}: covered again"
+    title = f"{watch.title}: covered again" if healed else f"{watch.title}: {share} covered, {least} wanted"
     properties: JsonObject = {
         "title": title,
         "status": "active" if broken else "cleared",
         "severity": "severe" if broken else "minor",
-        "rule": f"At least {least} of the area is covered.",
+        "rule": rule_in_words(watch),
         "analysis": watch.name,
         "covered_share": round(found.covered_share, 4),
         "gap_km2": round(found.gap_km2, 3),
@@ -308,11 +309,20 @@ def ended_alert(watch: Watch) -> JsonObject:
     return {"type": "Feature", "id": watch.name, "geometry": None, "properties": ended}
 
 
+def rule_in_words(watch: Watch) -> str:
+    """What is to hold, as its alert says it."""
+    return f"At least {100 * watch.covered_share_at_least:g} % of the area is covered."
+
+
 async def _broken_since(connection: AsyncConnection, watch: Watch) -> datetime | None:
-    """Since when the rule is broken by what was last said of it: a restart is no news."""
+    """Since when the rule is broken by what was last said of it: a restart is no news.
+
+    What was said of another rule is nothing of this one: whoever asks for less has not covered any more.
+    """
     try:
         alert = orjson.loads((await read_feature(connection, watch.alerts, watch.name)).properties)
     except NotFound:
         return None
     # The agency may have written to the layer itself, whatever it liked.
-    return moment(alert.get("since")) if alert.get("status") == "active" else None
+    told = alert.get("status") == "active" and alert.get("rule") == rule_in_words(watch)
+    return moment(alert.get("since")) if told else None

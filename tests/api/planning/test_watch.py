@@ -111,6 +111,37 @@ async def test_gaps_follow_the_picture_and_the_alert_says_when_the_rule_breaks_a
     await until(fire, "cfd.gaps-loop", lambda found: found == [])
     (healed,) = await until(fire, "cfd.alerts", lambda found: found[0]["properties"]["status"] == "cleared")
     assert "since" not in healed["properties"]
+    assert healed["properties"]["title"] == "The Loop: covered again"
+
+
+async def test_a_rule_that_asks_for_less_covers_nothing_again(clients: Clients, db: Database) -> None:
+    fire = clients["cfd"]
+    await add(fire, "cfd.units", "units", feature("u", at(-87.65, 41.89), reach_m=2500, status="available"))
+    question = {"area": AREA, "layers": ["cfd.units"]}
+    await save(db, question, {"covered_share_at_least": 0.95})
+    await fire.put(WATCH)
+    (broken,) = await until(fire, "cfd.alerts", bool)
+    assert broken["properties"]["status"] == "active"
+    less = {"title": "The Loop", "question": question, "rule": {"covered_share_at_least": 0.1}}
+    assert (await fire.put("/coverage/saved/loop", json=less)).is_success
+    (cleared,) = await until(fire, "cfd.alerts", lambda found: found[0]["properties"]["status"] == "cleared")
+    share = f"{100 * broken['properties']['covered_share']:.1f} %"
+    assert cleared["properties"]["title"] == f"The Loop: {share} covered, 10 % wanted"
+    assert cleared["properties"]["covered_share"] == broken["properties"]["covered_share"]
+
+
+async def test_a_rule_that_asks_for_more_is_broken_since_it_does(clients: Clients, db: Database) -> None:
+    fire = clients["cfd"]
+    await add(fire, "cfd.units", "units", feature("u", at(-87.65, 41.89), reach_m=2500, status="available"))
+    question = {"area": AREA, "layers": ["cfd.units"]}
+    await save(db, question, {"covered_share_at_least": 0.95})
+    await fire.put(WATCH)
+    (before,) = await until(fire, "cfd.alerts", bool)
+    more = {"title": "The Loop", "question": question, "rule": {"covered_share_at_least": 0.99}}
+    assert (await fire.put("/coverage/saved/loop", json=more)).is_success
+    (after,) = await until(fire, "cfd.alerts", lambda found: "99 %" in found[0]["properties"]["rule"])
+    assert after["properties"]["status"] == "active"
+    assert after["properties"]["since"] > before["properties"]["since"]
 
 
 async def test_what_is_no_longer_shared_covers_nothing_and_an_end_clears_the_map(
