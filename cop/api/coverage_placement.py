@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import orjson
 from fastapi import APIRouter, Request, Response
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -22,6 +23,7 @@ from cop.planning.weighing import check_status
 from layers.errors import Invalid
 from layers.model import JsonObject, Scope, Status
 from layers.planning.ground import MAX_AREA_CELLS
+from layers.planning.judging import name_of
 from layers.planning.model import Case
 from layers.planning.reading import read_sources
 
@@ -71,9 +73,14 @@ async def with_points(
     check_status(layer, status, pointer="/place/candidates/layer")
     named = [(layer, access.directory.agencies[layer.agency].slug)]
     (source,) = await read_sources(connection, named, case.area, case.resolution)
-    points = tuple((row.lng, row.lat) for row in source.rows if row.lng is not None and row.lat is not None)
-    if not points:
+    sites = [
+        ((row.lng, row.lat), {"id": row.id, "name": name_of(orjson.loads(row.properties), row.id)})
+        for row in source.rows
+        if row.lng is not None and row.lat is not None
+    ]
+    if not sites:
         detail = f"{layer.name} has no point near the area."
         raise Invalid(detail, pointer="/place/candidates/layer", code="placement.candidates")
     told = {"layer": source.layer, "epoch": str(source.epoch), "revision": source.revision}
-    return replace(place, points=points), {"candidates": told}
+    points, names = zip(*sites, strict=True)
+    return replace(place, points=points, named=names), {"candidates": told}

@@ -74,6 +74,8 @@ class Place:
     layer: str | None
     prove: bool
     seconds: float
+    named: tuple[JsonObject, ...] | None = None
+    """Of points that are features of a layer, the `id` and `name` of each."""
 
 
 def parse_place(value: object, *, most_seconds: float = MOST_SECONDS) -> Place:
@@ -160,15 +162,31 @@ def as_json(
     if place.goal is Goal.MOVE_UP:
         idle = [cover for cover in found.covers if cover.counts and cover.kind == "units"]
         answer = _moved(loaded, idle, sites, place, budget)
-        own: JsonObject = {"moves": _moves(answer, idle, sites)}
+        own: JsonObject = {"moves": _moves(answer, idle, sites, place)}
     else:
         answer = _placed(loaded, sites, place, budget)
-        own = {"sites": _chosen(answer, sites)}
+        own = {"sites": _chosen(answer, sites, place)}
     if isinstance(answer, FullCover):
         left = found.field.hexes_in(answer.unreachable_spans)
         left_km2 = span_sums(found.field.km2, answer.unreachable_spans)
         own |= {"unreachable_km2": round(left_km2, 6), "unreachable": cells(left)}
-    return orjson.dumps(stated | head(loaded) | _common(loaded, place, answer) | own)
+    told = head(loaded)
+    if not own.get("sites", own.get("moves")):
+        told["notes"] = [_why_none(loaded, sites, place), *told["notes"]]
+    return orjson.dumps(stated | told | _common(loaded, place, answer) | own)
+
+
+def _why_none(loaded: Loaded, sites: Candidates, place: Place) -> str:
+    """Why no candidate was of any use."""
+    nothing = "No move" if place.goal is Goal.MOVE_UP else "No site"
+    count = len(sites.spans)
+    reaching = sum(len(spans) > 0 for spans in sites.spans)
+    if not reaching:
+        way = "" if loaded.case.roads is None else " along the streets"
+        return f"{nothing}: none of {count:,} candidates reaches into the area{way}."
+    if not loaded.coverage.gap.any():
+        return f"{nothing}: all of the area is covered already."
+    return f"{nothing}: {reaching:,} of {count:,} candidates reach into the area, and none would cover any more of it."
 
 
 def _demand(loaded: Loaded) -> Demand:
@@ -261,10 +279,10 @@ def _proof(proof: Proof) -> JsonObject:
     }
 
 
-def _chosen(answer: Placement | FullCover, sites: Candidates) -> list[JsonObject]:
+def _chosen(answer: Placement | FullCover, sites: Candidates, place: Place) -> list[JsonObject]:
     return [
-        {
-            "candidate": site.candidate,
+        _candidate(site.candidate, place)
+        | {
             "center": [round(part, 7) for part in sites.lng_lat[site.candidate].tolist()],
             "units": site.units,
             "gain": round(site.gain, 6),
@@ -274,16 +292,21 @@ def _chosen(answer: Placement | FullCover, sites: Candidates) -> list[JsonObject
     ]
 
 
-def _moves(answer: MoveUp, idle: Sequence[Cover], sites: Candidates) -> list[JsonObject]:
+def _candidate(number: int, place: Place) -> JsonObject:
+    """Which candidate: its number among those given, and its feature's id and name where it is one of a layer."""
+    return {"candidate": number} | ({} if place.named is None else {"site": place.named[number]})
+
+
+def _moves(answer: MoveUp, idle: Sequence[Cover], sites: Candidates, place: Place) -> list[JsonObject]:
     away = _distances_m(idle, sites)
     return [
         cover_of(idle[move.unit])
         | {
             "to": [round(part, 7) for part in sites.lng_lat[move.post].tolist()],
-            "candidate": move.post,
             "distance_m": round(float(away[move.unit, move.post])),
             "gain": round(move.gain, 6),
         }
+        | _candidate(move.post, place)
         for move in answer.moves
     ]
 

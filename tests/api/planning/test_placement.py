@@ -109,12 +109,41 @@ async def test_units_are_moved_to_where_nobody_is(clients: Clients) -> None:
 
 async def test_candidates_may_be_a_layer_and_expected_cover_puts_two_at_one(clients: Clients) -> None:
     fire = clients["cfd"]
-    sites = [feature("west", at(-87.68, 41.88)), feature("far", at(-87.0, 41.0))]
+    sites = [feature("west", at(-87.68, 41.88), name="West depot"), feature("far", at(-87.0, 41.0))]
     await add(fire, "cfd.sites", "assets", *sites)
     wanted = {"goal": "expected", "n": 2, "busy": 0.5, "reach_m": 2000, "candidates": {"layer": "cfd.sites"}}
     found = await place(fire, wanted)
     assert [(site["center"], site["units"]) for site in found["sites"]] == [([-87.68, 41.88], 2)]
     assert (found["candidates"]["layer"], found["candidates"]["revision"]) == ("cfd.sites", 2)
+    assert found["sites"][0]["site"] == {"id": "west", "name": "West depot"}
+
+
+async def test_who_moves_to_a_candidate_of_a_layer_is_told_its_name(clients: Clients) -> None:
+    fire = clients["cfd"]
+    await add(
+        fire, "cfd.units", "units", *(feature(f"u{n}", at(-87.69, 41.86), reach_m=1500) for n in range(2))
+    )
+    await add(fire, "cfd.posts", "assets", feature("north", at(-87.62, 41.91)))
+    wanted = {"goal": "move_up", "moves": 1, "reach_m": 1500, "candidates": {"layer": "cfd.posts"}}
+    (move,) = (await place(fire, wanted))["moves"]
+    assert (move["candidate"], move["site"]) == (0, {"id": "north", "name": "north"})
+
+
+async def test_where_no_candidate_is_of_use_it_is_said_why(clients: Clients) -> None:
+    fire, here, far = clients["cfd"], [-87.65, 41.89], [-87.0, 41.0]
+    cases = [
+        ([far], "No site: none of 1 candidates reaches into the area."),
+        ([here, far], "No site: 1 of 2 candidates reach into the area, and none would cover any more of it."),
+    ]
+    await add(fire, "cfd.stations", "assets", feature("s", at(*here), reach_m=1500))
+    for candidates, words in cases:
+        found = await place(fire, {"n": 1, "reach_m": 900, "candidates": candidates})
+        assert (found["sites"], found["notes"][0]) == ([], words)
+    await fire.post("/collections/cfd.stations/items", json=feature("s", at(*here), reach_m=9000))
+    found = await place(fire, {"n": 1, "reach_m": 900, "candidates": [here]})
+    assert (found["sites"], found["notes"][0]) == ([], "No site: all of the area is covered already.")
+    used = await place(fire, {"n": 1, "reach_m": 900, "candidates": [here]}, at_least=2)
+    assert "No site" not in "".join(used["notes"])
 
 
 async def test_sites_are_put_where_people_are_and_not_where_ground_is(clients: Clients) -> None:
