@@ -40,9 +40,6 @@ MAX_FRAGMENTS = 256
 SLICE_BYTES = 4_096
 """What is parsed at a time. A reading of 256 kB can hold 43,000 frames, a quarter of a second of parsing; a
 slice holds 680 at the most, and after the first one of those the peer has used up its allowance."""
-JOINED_BYTES = 65_536
-"""Pieces of a frame that are fewer bytes are joined, which costs less than to hand over each; more are handed over as
-they are: viewers share them, and whoever does not read would hold copies of its own."""
 CLOSE_DEADLINE_S = 2.0
 """Until a closed connection is cut: whoever reads gets the close code first, whoever does not is not waited for."""
 
@@ -253,7 +250,7 @@ class BoundedWebsocket(WebSocketsSansIOProtocol):
         if isinstance(message, str):
             self.conn.send_text(message.encode())
             self.transport.write(b"".join(self.conn.data_to_send()))
-        elif message.size < JOINED_BYTES:
+        elif message.size < wire.JOINED_BYTES:
             self.transport.write(b"".join((_frame_head(message), *message.pieces)))
         else:
             self.transport.writelines([_frame_head(message), *message.pieces])

@@ -35,6 +35,9 @@ from layers.model import JsonObject, LayerName
 PROTOCOL = "cop.live.v1"
 PACKED_PROTOCOL = "cop.live.v1+bin"
 RECORD_BYTES = 20
+JOINED_BYTES = 65_536
+"""Pieces of a frame that are fewer bytes are joined, which costs less than to hand over each; more are handed over as
+they are: viewers share them, and whoever does not read would hold copies of its own."""
 MAX_CLIENT_BYTES = 65_536
 """A client message of the size of 1,000 layer names; larger ones close the socket with 1009."""
 MAX_LAYERS = 256
@@ -283,7 +286,11 @@ def body(
     text: list[bytes] = []
     for name, rows in (("put", puts), ("move", moves), ("gone", gones), ("cells", cells)):
         if rows:
-            text.append(f'{"," if text else ""}"{name}":['.encode())
+            opening = f'{"," if text else ""}"{name}":['.encode()
+            if sum(map(len, rows)) < JOINED_BYTES:
+                text.append(b"".join((opening, b",".join(rows), b"]")))
+                continue
+            text.append(opening)
             for row in rows:
                 text += (row, b",")
             text[-1] = b"]"

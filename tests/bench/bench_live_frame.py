@@ -23,9 +23,11 @@ from tests.bench import Bench, Figure
 from tests.bench.live_scene import Scene, scene
 from tests.bench.service import free_port
 
-FEW, VIEWERS = 8, 1_000
+FEW, MANY = 8, 1_000
 UNITS = {"": 1_000, "_large": 10_000}
 """Small frames, of which most is what surrounds them, and large ones."""
+FEWER = {("json", "_large"): 400}
+"""80 kB of text a frame to a thousand viewers is more than two cores carry."""
 
 
 async def bench_live_frame_json(bench: Bench) -> AsyncIterator[Figure]:
@@ -43,16 +45,16 @@ async def bench_live_frame_bin(bench: Bench) -> AsyncIterator[Figure]:
 async def _beside_bare(bench: Bench, form: Form) -> AsyncIterator[Figure]:
     for kind, units in UNITS.items():
         async with scene(bench) as served:
-            async for figure in _figures(bench, served, form, f"live_frame_{form}{kind}", units):
+            plan = served.plan(viewers=FEWER.get((form, kind), MANY), units=units, form=form, seconds=10.0)
+            async for figure in _figures(bench, served, plan, f"live_frame_{form}{kind}"):
                 yield figure
 
 
-async def _figures(bench: Bench, served: Scene, form: Form, name: str, units: int) -> AsyncIterator[Figure]:
-    plan = served.plan(viewers=VIEWERS, units=units, form=form, seconds=10.0)
+async def _figures(bench: Bench, served: Scene, plan: Plan, name: str) -> AsyncIterator[Figure]:
     before = await served.outcome(bench, replace(plan, viewers=FEW))
     many = await served.outcome(bench, plan)
     after = await served.outcome(bench, replace(plan, viewers=FEW))
-    size, rate = _mean_size(many), many.counted.frames / many.seconds / VIEWERS
+    size, rate = _mean_size(many), many.counted.frames / many.seconds / plan.viewers
     frames = many.counted.frames / many.seconds - FEW * rate
     frame_us = (many.cores - (before.cores + after.cores) / 2) / frames * 1e6
     bare_us = await _bare_us(plan, size, 1 / rate)
