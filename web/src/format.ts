@@ -44,6 +44,18 @@ export function staleness(stale: number, units: number): string | null {
   return stale === units ? `all ${all} units stale` : `${some} of ${all} units stale`;
 }
 
+/** How much is stale: so many units, and of what is summed some in so many hexes. */
+export function staleTotal(units: number, inHexes: number): string {
+  const some =
+    units === 0 ? "" : units === 1 ? "1 unit stale" : `${units.toLocaleString("en-US")} units stale`;
+  if (inHexes === 0) return some || "no unit stale";
+  return some ? `${some}, and some in ${hexes(inHexes)}` : `units in ${hexes(inHexes)} stale`;
+}
+
+export function hexes(count: number): string {
+  return count === 1 ? "1 hex" : `${count.toLocaleString("en-US")} hexes`;
+}
+
 function pair(large: number, largeUnit: string, small: number, smallUnit: string): string {
   return small ? `${large} ${largeUnit} ${small} ${smallUnit}` : `${large} ${largeUnit}`;
 }

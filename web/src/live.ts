@@ -309,7 +309,10 @@ export class Live {
       n: this.#number(view),
       since,
       ...(same(held, view) || Object.keys(since).length === 0 ? {} : { held }),
-      ...(statuses.length === 0 ? {} : { where: { status: statuses } satisfies Where }),
+      // no filter of a dispatcher's hides a call for help
+      ...(statuses.length === 0
+        ? {}
+        : { where: { status: [...new Set([...statuses, "distress"])] } satisfies Where }),
       limit,
     });
   }

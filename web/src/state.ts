@@ -263,7 +263,12 @@ export function ageS(feature: Feature, now: number): number {
 }
 
 export function isStale(feature: Feature, layer: LayerInfo, now: number): boolean {
-  return goesStale(layer) && ageS(feature, now) >= layer.stale_after_s;
+  return isOld(feature.observedAt, layer, now);
+}
+
+/** Whether what was so at `observedAt` (ms) is stale by now, in that layer. */
+export function isOld(observedAt: number, layer: LayerInfo, now: number): boolean {
+  return goesStale(layer) && now - observedAt >= layer.stale_after_s * 1000;
 }
 
 /** Only what moves, or is happening, grows stale: a hospital that nobody reported for a day is still there. */

@@ -5,7 +5,7 @@ import { nameOf, statusOf } from "./format.ts";
 import type { Ref } from "./map/symbol-pool.ts";
 import { anchor } from "./map/areas.ts";
 import { typeOf } from "./map/symbols.ts";
-import { ageS, featuresOf, isStale, sizeOf, type State } from "./state.ts";
+import { ageS, featuresOf, isOld, isStale, sizeOf, type State } from "./state.ts";
 import type { AgencyInfo, BBox, Kind, LayerInfo, Status } from "./wire.ts";
 
 export interface LayerSummary {
@@ -17,6 +17,8 @@ export interface LayerSummary {
   /** Since when its feed is silent, ms on the server's clock; null: it is heard. */
   silentSince: number | null;
   stale: number;
+  /** How many of its hexes hold one that is stale; how many those are only the server knows. */
+  staleHexes: number;
   /** When its newest feature was so, ms on the server's clock; null: it holds none. */
   newestAt: number | null;
 }
@@ -42,6 +44,7 @@ export function summarize(state: State, now: number): AgencySummary[] {
       if (isStale(each, info, now)) stale++;
       if (newestAt === null || each.observedAt > newestAt) newestAt = each.observedAt;
     }
+    const staleHexes = [...layer.cells.values()].filter(({ oldestAt }) => isOld(oldestAt, info, now)).length;
     const agency = state.agencies.get(info.agency) ?? {
       id: info.agency,
       name: info.agency,
@@ -57,6 +60,7 @@ export function summarize(state: State, now: number): AgencySummary[] {
       summed: layer.cells.size > 0,
       silentSince: state.silent.get(info.id) ?? null,
       stale,
+      staleHexes,
       newestAt,
     });
   }

@@ -233,6 +233,12 @@ test("another filter asks for all anew, and takes nothing off the screen before 
   expect(world.last("subscribe")).toMatchObject({ where: { status: ["distress", null] }, since: {} });
 });
 
+test("whatever statuses are asked for, a call for help comes too", () => {
+  world.say(hello([layerInfo("a.units")]));
+  live.subscribe({ ...ALL, statuses: ["available"] });
+  expect(world.last("subscribe")).toMatchObject({ where: { status: ["available", "distress"] } });
+});
+
 test("bytes are offered first, and read", () => {
   expect(world.socket.offered).toEqual(["cop.live.v1+bin", "cop.live.v1"]);
   expect(world.socket.binaryType).toBe("arraybuffer");

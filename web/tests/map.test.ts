@@ -2,6 +2,7 @@ import { validateStyleMin } from "@maplibre/maplibre-gl-style-spec";
 import { expect, test } from "vitest";
 import { Holding } from "../src/holding.ts";
 import { areas } from "../src/map/areas.ts";
+import { sideOf } from "../src/map/callsigns.ts";
 import { boxOf, cellShapes, type CellProperties } from "../src/map/cells.ts";
 import { outlines } from "../src/map/hexes.ts";
 import {
@@ -20,6 +21,16 @@ import { Flag, Instances, mercatorX, mercatorY, RECKONING_S } from "../src/map/u
 import { apply, EMPTY, type LayerState, type Sum, WHOLE } from "../src/state.ts";
 import { type Frame, parse } from "../src/wire.ts";
 import { EPOCH, frame, hello, layerInfo, put } from "./recorded.ts";
+
+test.each([
+  [[0.001, 0], "left"],
+  [[-0.001, 0.0005], "right"],
+  [[0.0002, 0.001], "bottom"],
+  [[0, -0.001], "top"],
+  [[0.00001, 0], null],
+])("the name of a unit drawn %j aside stands outside of its ring: its %s is there", ([east, north], side) => {
+  expect(sideOf([-87 + east!, 42 + north!], [-87, 42])).toBe(side);
+});
 
 const THEMES: Theme[] = ["light", "dark"];
 

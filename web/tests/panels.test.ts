@@ -10,6 +10,7 @@ import {
   sinceTime,
   speed,
   staleness,
+  staleTotal,
 } from "../src/format.ts";
 import { interest, WHOLE_PICTURE } from "../src/interest.ts";
 import { anchor } from "../src/map/areas.ts";
@@ -136,6 +137,25 @@ test("counts and stale counts are by layer and agency; a tiled layer has none", 
     [2, 1],
     [null, 0],
   ]);
+});
+
+test("a hex whose oldest unit is stale counts as such, so that nothing summed passes for fresh", () => {
+  const it = state([[layerInfo("cfd.units"), []]]);
+  it.layers.get("cfd.units")!.cells = new Map([
+    ["a", { count: 9, worst: null, oldestAt: NOW - 61_000 }],
+    ["b", { count: 9, worst: null, oldestAt: NOW - 59_000 }],
+  ]);
+  expect(summarize(it, NOW)[0]!.layers).toMatchObject([{ stale: 0, staleHexes: 1 }]);
+});
+
+test.each([
+  [0, 0, "no unit stale"],
+  [1, 0, "1 unit stale"],
+  [84, 0, "84 units stale"],
+  [0, 1, "units in 1 hex stale"],
+  [84, 3, "84 units stale, and some in 3 hexes"],
+])("%i stale units, and some in %i hexes: %s", (units, inHexes, said) => {
+  expect(staleTotal(units, inHexes)).toBe(said);
 });
 
 test("the newest report is the newest unit's of the layers that are on; what else is held does not report", () => {

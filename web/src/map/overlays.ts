@@ -6,6 +6,7 @@ import type {
   FilterSpecification,
   LayerSpecification,
   SourceSpecification,
+  SymbolLayerSpecification,
 } from "maplibre-gl";
 import type { LayerInfo } from "../wire.ts";
 import type { HexRole } from "./hexes.ts";
@@ -148,24 +149,38 @@ export function upperLayers(c: Palette): LayerSpecification[] {
     },
     pointNames("asset-names", ["==", ["get", "kind"], "assets"], 13.2, FONT, c.label, c.halo),
     pointNames("incident-names", ["==", ["get", "kind"], "incidents"], 11.2, FONT_BOLD, c.incident, c.halo),
-    {
-      id: "callsigns",
-      type: "symbol",
-      source: "callsigns",
-      layout: {
-        "text-field": ["get", "name"],
-        "text-font": FONT_BOLD,
-        "text-size": 11.5,
-        "text-variable-anchor": ["top", "bottom", "left", "right"],
-        "text-radial-offset": 1.55,
-        "text-padding": 1,
-        "symbol-sort-key": ["get", "order"],
-      },
-      paint: { "text-color": c.label, ...halo },
-    },
+    callsignLayer(c, "callsigns", ["!", ["has", "side"]], {
+      "text-variable-anchor": ["top", "bottom", "left", "right"],
+    }),
+    callsignLayer(c, "callsigns-in-rings", ["has", "side"], { "text-anchor": ["get", "side"] }),
     ...cellEdges(),
     counts("cells-count", ["!=", ["get", "ring"], Ring.Distress], c.label, c.halo),
   ];
+}
+
+/** Names of units; `placed` says on which side of each. */
+function callsignLayer(
+  c: Palette,
+  id: string,
+  filter: ExpressionSpecification,
+  placed: SymbolLayerSpecification["layout"],
+): SymbolLayerSpecification {
+  return {
+    id,
+    type: "symbol",
+    source: "callsigns",
+    filter,
+    layout: {
+      "text-field": ["get", "name"],
+      "text-font": FONT_BOLD,
+      "text-size": 11.5,
+      "text-radial-offset": 1.55,
+      "text-padding": 1,
+      "symbol-sort-key": ["get", "order"],
+      ...placed,
+    },
+    paint: { "text-color": c.label, "text-halo-color": c.halo, "text-halo-width": 1.8 },
+  };
 }
 
 /** Drawn over everything, symbols too: hexes that hold somebody in distress, and proposed sites with their numbers. */

@@ -1,6 +1,6 @@
 // The layers by agency: how many features each holds, how many are stale, and whether it is drawn.
 
-import { sinceTime } from "../format.ts";
+import { hexes, sinceTime, staleTotal } from "../format.ts";
 import type { Page } from "../page.ts";
 import type { AgencySummary, LayerSummary } from "../summary.ts";
 import { StatusFilter } from "./status-filter.tsx";
@@ -10,14 +10,17 @@ export function LayerPanel({ page }: { page: Page }) {
   const groups = page.summary.value;
   // with a filter that nothing meets, the panel is where it is taken back
   if (groups.length === 0 && page.settings.value.statuses.length === 0) return null;
-  const stale = groups.flatMap(({ layers }) => layers).reduce((sum, layer) => sum + layer.stale, 0);
+  const layers = groups.flatMap(({ layers }) => layers);
   return (
     <section class="panel layers" aria-labelledby="layers-title">
       <details open>
         <summary>
           <h2 id="layers-title">Layers</h2>
           <span class="stale-total">
-            {stale === 0 ? "no unit stale" : stale === 1 ? "1 unit stale" : `${stale} units stale`}
+            {staleTotal(
+              sum(layers.map(({ stale }) => stale)),
+              sum(layers.map(({ staleHexes }) => staleHexes)),
+            )}
           </span>
         </summary>
         <StatusFilter page={page} />
@@ -29,6 +32,10 @@ export function LayerPanel({ page }: { page: Page }) {
       </details>
     </section>
   );
+}
+
+function sum(counts: number[]): number {
+  return counts.reduce((total, count) => total + count, 0);
 }
 
 function Agency({ page, group }: { page: Page; group: AgencySummary }) {
@@ -59,7 +66,7 @@ function Agency({ page, group }: { page: Page; group: AgencySummary }) {
 }
 
 function Layer({ page, layer, color }: { page: Page; layer: LayerSummary; color: string }) {
-  const { info, count, stale, summed, silentSince } = layer;
+  const { info, count, stale, staleHexes, summed, silentSince } = layer;
   return (
     <li>
       <label class="layer">
@@ -72,6 +79,7 @@ function Layer({ page, layer, color }: { page: Page; layer: LayerSummary; color:
         <span class="title">
           <bdi>{info.title || info.id}</bdi>
           {stale > 0 && <small class="stale">{stale} stale</small>}
+          {staleHexes > 0 && <small class="stale">stale in {hexes(staleHexes)}</small>}
           {summed && <small>summed, zoom in</small>}
           {silentSince !== null && (
             <small class="stale">silent since {sinceTime(silentSince, page.now.value)}</small>

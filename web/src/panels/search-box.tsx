@@ -7,6 +7,9 @@ import { type Hit, search } from "../search.ts";
 import { featureById } from "../state.ts";
 import { Symbol } from "./symbol.tsx";
 
+/** By how many zooms a search that found nothing looks further: over eight times as much in either direction. */
+const FURTHER = 3;
+
 export function SearchBox({ page }: { page: Page }) {
   const input = useRef<HTMLInputElement>(null);
   const [text, setText] = useState("");
@@ -14,6 +17,7 @@ export function SearchBox({ page }: { page: Page }) {
   const [open, setOpen] = useState(false);
   // at once, not with the next render: whoever types fast has the next letter under way already
   useEffect(() => void (page.focusSearch = () => input.current?.focus()), []);
+  if (open) page.now.value; // what was looked for may come into the picture meanwhile
   const hits = open ? search(page.state.peek(), text) : [];
 
   const close = () => {
@@ -80,8 +84,18 @@ export function SearchBox({ page }: { page: Page }) {
           ))}
           {hits.length === 0 && (
             <li class="none">
-              Nothing of that name in this picture
+              Nothing of that name {page.byView.peek() ? "around here" : "in this picture"}
               {page.summed.peek().length > 0 && ", as far as it is not summed: zoom in to search all of it"}
+              {page.byView.peek() && page.summed.peek().length === 0 && (
+                <button
+                  onMouseDown={(event) => {
+                    event.preventDefault();
+                    page.map.map.zoomTo(page.map.map.getZoom() - FURTHER);
+                  }}
+                >
+                  Zoom out to look further
+                </button>
+              )}
             </li>
           )}
         </ul>
