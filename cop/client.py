@@ -213,8 +213,9 @@ class Client(Planning):
         Without *layers*, all of *operation*, or all that this client may see; only what is in *view* (west
         south east north) and a little around it, and where *where* holds (`kind`, `agency`, `status`: lists of
         what is let through).
-        First comes what is there, then a `current` change, then each change as it happens; after a lost
-        connection exactly what was missed. See `cop.watching.changes` for what a change says.
+        First comes what is there, then a `current` change, then each change as it happens. A lost connection is
+        a change, too: `lost`, then `back`, exactly what was missed, and `current`. See `cop.watching.changes`
+        for what a change says.
         """
         from cop.watch import Watch  # a feed needs no websocket
         from cop.watching.fold import Wanted

@@ -28,7 +28,7 @@ from websockets.exceptions import (
 from websockets.typing import Subprotocol
 
 from cop.client import AGAIN, ProblemError, pause_s, problem_of, retry_after_s
-from cop.watching.changes import Change
+from cop.watching.changes import Change, Kind
 from cop.watching.fold import Fold, Wanted
 from layers.model import JsonObject
 
@@ -100,6 +100,7 @@ class Watch:
         self._patience_s = patience_s
         self._on_wait = on_wait
         self._was_heard = False
+        self._heard_at = self.clock.now()
         self._was_current = False
 
     async def __aiter__(self) -> AsyncGenerator[Change, None]:
@@ -111,10 +112,7 @@ class Watch:
                 async with await self._open() as socket:
                     await self._subscribe(socket)
                     while True:
-                        message = await self._next(socket)
-                        changes = self.fold.apply(message)
-                        self._check_seen()
-                        for change in changes:
+                        for change in await self._changes(socket):
                             yield change
                         if self.fold.current:
                             attempt, self._was_current = 0, True
@@ -126,7 +124,10 @@ class Watch:
             except ProblemError as problem:
                 self._now("closed", str(problem))
                 raise
-            self._now("lost" if self._was_heard else "connecting", why)
+            if self._was_heard and self.link.state != "lost":
+                self._now("lost", why)
+                yield Change(Kind.LOST, why=why, since=self._heard_at)
+            self.link.why = why
             self._on_wait(why, wait_s)
             await asyncio.sleep(wait_s)
 
@@ -167,6 +168,14 @@ class Watch:
         except ConnectionClosed:
             raise self._ended(socket) from None
 
+    async def _changes(self, socket: ClientConnection) -> list[Change]:
+        """What the next message changes. The first one after a loss says that first."""
+        was_lost = self.link.state == "lost"
+        message = await self._next(socket)
+        changes = self.fold.apply(message)
+        self._check_seen()
+        return [Change(Kind.BACK), *changes] if was_lost and self.link.state == "live" else changes
+
     async def _next(self, socket: ClientConnection) -> JsonObject:
         """The next message that is for the fold. Raises `_Lost` or `ProblemError` where the connection ends."""
         if self.fold.broken is not None:
@@ -187,12 +196,13 @@ class Watch:
         """Do what a message asks of the connection."""
         if (server_ms := message.get("server_time", message.get("time"))) is not None:
             self.clock.hear(server_ms)
+        self._heard_at = self.clock.now()
         match message["type"]:
             case "drain":
                 raise _Lost(f"{self._address} is about to stop", message["retry_ms"] / 1000.0)
             case "error" if message["code"] not in UNSEEN:
                 raise ProblemError(HTTPStatus.BAD_REQUEST, message["code"], message["detail"])
-            case "frame":
+            case "hello" | "frame":
                 self._now("live")
             case _:
                 pass

@@ -24,7 +24,8 @@ class Kind(StrEnum):
     GONE = "gone"
     """A feature has left sight; `feature` is as it was last held."""
     CURRENT = "current"
-    """All that was there has been told: once after the start, and once after each resume."""
+    """All that was there has been told: once after the start, and once after each resume. With a `layer`: all
+    of that one, which came into sight since, as after `revoked` when it is shared again."""
     REVOKED = "revoked"
     """The layer is not yours to see any more, or left the operation; its features were `gone` just before."""
     SUMMED = "summed"
@@ -39,6 +40,10 @@ class Kind(StrEnum):
     """Since `since` the service itself cannot read what is published: the picture may be incomplete."""
     COMPLETE = "complete"
     """The service reads again, and all that it missed has been told."""
+    LOST = "lost"
+    """The connection is lost, and nothing was heard since `since`: what is held is as it was then."""
+    BACK = "back"
+    """The service is heard again. What was missed is told now; `current` says when it is all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +58,7 @@ class Change:
     """GeoJSON, as `Client.items` gives it, but `observed_at` and `expires_at` in its properties are datetimes."""
     why: str | None = None
     """Of `gone`: deleted, expired, replaced, view, filter, revoked, summed; or `unknown`, when it happened
-    while the link was down and the service could only tell what is there now."""
+    while the link was down and the service could only tell what is there now. Of `lost`: what happened."""
     status: str | None = None
     """Of the layer: actual, exercise or test. An exercise must not pass for real."""
     cursor: str | None = None

@@ -56,6 +56,8 @@ class LayerHeld:
     """While the layer comes summed: count, worst status and oldest observation (ms) of each H3 cell."""
     begun: bool = False
     """Whether this connection has told anything of it."""
+    settled: bool = False
+    """Whether a `current` has covered it: one that came into sight later gets one of its own."""
 
     @property
     def cursor(self) -> str | None:
@@ -149,6 +151,7 @@ class Fold:
         yield from self._rows(name, layer, part)
         if layer.revision and layer.revision != before:
             yield from self._absent(name, layer)
+            yield from self._arrive(name, layer)
 
     def _begin(self, name: str, epoch: str) -> LayerHeld:
         layer = self.layers.get(name)
@@ -205,6 +208,13 @@ class Fold:
         for name, layer in self.layers.items():
             if layer.begun:
                 yield from self._absent(name, layer)
+                yield from self._arrive(name, layer)
+
+    def _arrive(self, name: str, layer: LayerHeld) -> Iterator[Change]:
+        """The layer is whole: told by itself if it was not there when this connection had told all that was."""
+        if self.current and not layer.settled and not layer.tiled and layer.cells is None:
+            layer.settled = True
+            yield Change(Kind.CURRENT, name, status=layer.status, cursor=layer.cursor)
 
     def _settle(self) -> Iterator[Change]:
         """The server has told all that there was when this connection began."""
@@ -214,6 +224,8 @@ class Fold:
         if "" not in self._said:
             yield from self._missing(None)
         self.current = True
+        for layer in self.layers.values():
+            layer.settled = True
         yield Change(Kind.CURRENT)
 
     def _sum(self, name: str, layer: LayerHeld, rows: list[list[Any]]) -> Iterator[Change]:

@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import Any
 
@@ -135,8 +135,9 @@ async def test_a_watcher_that_was_cut_off_gets_exactly_what_it_missed(server, to
         await town.remove(town.units, "goes")
         await town.put(town.units, feature("comes"), feature("moves", -87.7, callsign="M"))
         mirror.log.clear()
-        await follower.until(lambda mirror: len(mirror.log) == 4)
-        assert {change.id for change in mirror.log} == {None, "goes", "comes", "moves"}
+        await follower.until(lambda mirror: len(mirror.log) == 6)
+        assert mirror.kinds()[:2] == ["lost", "back"]
+        assert {change.id for change in mirror.log[2:]} == {None, "goes", "comes", "moves"}
         assert mirror.layer("fire.units") == await truth(town.db, town.units)
         assert "1013" in follower.waits[0][0]
 
@@ -150,8 +151,9 @@ async def test_a_log_that_was_read_anew_tells_only_what_differs(server, town):
         cut(server)
         await town.remove(town.units, "goes")
         mirror.log.clear()
-        await follower.until(lambda mirror: len(mirror.log) == 2)
-        assert {(change.kind, change.id) for change in mirror.log} == {("gone", "goes"), ("current", None)}
+        await follower.until(lambda mirror: len(mirror.log) == 4)
+        missed = {(change.kind, change.id) for change in mirror.log[2:]}
+        assert missed == {("gone", "goes"), ("current", None)}
         assert follower.watch.fold.layers["fire.units"].cursor != before
 
 
@@ -165,6 +167,19 @@ async def test_a_share_taken_back_while_away_is_no_error_but_gone(server, town):
         assert mirror.features == {}
         await town.share(town.units, "all")
         await follower.until(lambda mirror: mirror.layer("fire.units"))
+
+
+async def test_a_layer_that_is_shared_again_is_current_when_it_is_whole(server, town):
+    await town.put(town.units, feature("e1"))
+    async with following(server.url, town.police_key, "fire.units") as follower:
+        await follower.holding("e1")
+        await town.unshare(town.units, "all")
+        mirror = await follower.until(lambda mirror: "revoked" in mirror.kinds())
+        mirror.log.clear()
+        await town.share(town.units, "all")
+        await follower.until(lambda mirror: "current" in mirror.kinds())
+        assert [(change.kind, change.id) for change in mirror.log] == [("put", "e1"), ("current", None)]
+        assert (mirror.log[-1].layer, mirror.log[-1].status) == ("fire.units", "actual")
 
 
 async def test_a_consumer_that_dawdles_gets_the_newest_state_and_loses_nothing(server, town):
@@ -232,7 +247,7 @@ async def test_a_drain_is_followed_when_it_says_and_goes_on_from_the_cursor():
 
     async with service(drained, resumed) as (url, subscriptions), following(url, None) as follower:
         await follower.current(2)
-        assert follower.mirror.kinds() == ["put", "current", "put", "current"]
+        assert follower.mirror.kinds() == ["put", "current", "lost", "back", "put", "current"]
         assert follower.waits[0][1] == 0.02
         assert subscriptions[1]["since"] == {"cfd.units": frame(0, 0)["layers"]["cfd.units"]["epoch"] + ":7"}
 
@@ -246,6 +261,41 @@ async def test_a_service_that_falls_silent_is_left(monkeypatch):
     async with service(silent, resumed) as (url, _), following(url, None) as follower:
         await follower.until(lambda mirror: len(mirror.features) == 2)
         assert "silent" in follower.waits[0][0]
+
+
+async def test_a_loss_is_a_change_told_once_since_when_and_so_is_the_return():
+    """However often it is tried again: the second connection is refused, the third falls silent at once."""
+
+    async def dying(socket, subscription):
+        await snapshot(socket, subscription)
+        await socket.close(1011, "for the test")
+
+    full = HTTPStatus.SERVICE_UNAVAILABLE
+    before = datetime.now(UTC)
+    async with service(dying, full, full, resumed) as (url, _), following(url, None) as follower:
+        mirror = await follower.current(2)
+        assert mirror.kinds() == ["put", "current", "lost", "back", "put", "current"]
+        lost = mirror.log[2]
+        assert "1011" in lost.why
+        assert lost.since <= before + timedelta(seconds=PATIENCE_S)
+        assert len(follower.waits) == 3
+
+
+async def test_until_the_service_is_heard_a_loss_is_the_last_word():
+    async def dying(socket, subscription):
+        await snapshot(socket, subscription)
+
+    async with service(dying) as (url, _), following(url, None) as follower:
+        await follower.until(lambda mirror: "lost" in mirror.kinds())
+        assert follower.mirror.kinds()[-1] == "lost"
+        assert follower.watch.link.state == "lost"
+
+
+async def test_a_service_that_was_never_heard_is_not_lost():
+    full = HTTPStatus.SERVICE_UNAVAILABLE
+    async with service(full, resumed_from_nothing) as (url, _), following(url, None) as follower:
+        await follower.current()
+        assert follower.mirror.kinds() == ["put", "current"]
 
 
 async def test_a_gap_is_mended_by_a_new_beginning():

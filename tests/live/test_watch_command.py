@@ -163,6 +163,20 @@ async def test_once_prints_what_is_there_a_line_each_and_ends(server, town):
     assert last == {"kind": "current"}
 
 
+async def test_a_program_that_reads_the_lines_is_told_of_a_loss_and_of_the_return(server, town):
+    running = await started(server, town.police_key, "fire.units")
+    async with asyncio.timeout(30):
+        assert json.loads(await running.stdout.readline()) == {"kind": "current"}
+        for session in list(server.app.state.hub.sessions):
+            session.close(1013, "for the test")
+        told = [json.loads(await running.stdout.readline()) for _ in range(3)]
+        running.send_signal(signal.SIGINT)
+        _, errors = await running.communicate()
+    assert [each["kind"] for each in told] == ["lost", "back", "current"]
+    assert told[0]["since"].endswith("Z")
+    assert b"is back after" in errors.splitlines()[-1]
+
+
 def test_a_line_leaves_out_what_says_nothing() -> None:
     since = datetime(2026, 11, 22, 8, tzinfo=UTC)
     line = line_of(Change(Kind.SILENT, "cfd.units", since=since))

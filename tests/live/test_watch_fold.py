@@ -162,6 +162,26 @@ def test_a_revoked_layer_takes_its_features_along(fold):
     assert told(fold, {"type": "revoked", "layer": UNITS}) == []
 
 
+def test_a_layer_that_comes_into_sight_later_is_current_by_itself_once_it_is_whole(fold):
+    fold.apply({"type": "revoked", "layer": UNITS})
+    assert told(fold, frame(0, 0, reset=True, put=[put("a")])) == [("put", "a", None)]
+    change = fold.apply(frame(0, 9, put=[put("b")]))[-1]
+    assert (change.kind, change.layer, change.cursor) == (Kind.CURRENT, UNITS, f"{EPOCH}:9")
+    assert told(fold, frame(9, 10, put=[put("c")])) == [("put", "c", None)]
+
+
+def test_so_is_one_without_features(fold):
+    fold.apply({"type": "revoked", "layer": UNITS})
+    assert told(fold, frame(0, 0, reset=True)) == []
+    nothing_owed = {"type": "frame", "time": 9, "layers": {}}
+    assert told(fold, nothing_owed) == [("current", None, None)]
+    assert told(fold, nothing_owed) == []
+
+
+def test_a_log_that_begins_anew_is_no_new_layer(fold):
+    assert told(fold, frame(0, 9, reset=True, put=[put("a")])) == [("gone", "b", "unknown")]
+
+
 def test_a_layer_that_hello_no_longer_names_is_revoked(fold):
     fold.subscription()
     assert told(fold, hello("cfd.other"))[-1] == ("revoked", None, None)
