@@ -122,7 +122,7 @@ def _own_id(feature: dict[str, Any], pointer: str, addressed: str | None) -> Fea
         return feature_id(addressed, "")
     if value is None:
         detail = "A feature needs an id, so that it can be updated later."
-        raise InvalidFeature(detail, pointer=at if "id" in feature else pointer, code="feature.id")
+        raise InvalidFeature(detail, pointer=at, code="feature.id")
     own = feature_id(value, at)
     if addressed is not None and own != feature_id(addressed, ""):
         detail = "The id in the feature is not the one in the address."

@@ -339,7 +339,8 @@ def _unexpected(wanted: str, value: Any, pointer: str, name: str) -> InvalidFeat
     at = f"{pointer}/{escaped(name)}"
     if wanted.startswith("type:"):
         return InvalidFeature(f"Expected {wanted[5:]}.", pointer=at, code="prop.type")
-    return InvalidFeature(f"Expected {wanted}; got {str(value)[:80]!r}.", pointer=at, code="prop.value")
+    got = repr(value[:80]) if isinstance(value, str) else str(value)[:80]
+    return InvalidFeature(f"Expected {wanted}; got {got}.", pointer=at, code="prop.value")
 
 
 def _nul(pointer: str, name: str) -> InvalidFeature:

@@ -28,12 +28,13 @@ _MAX_DIGITS = 4_000
 """Below the interpreter's own bound on the digits of an integer (4,300)."""
 
 
-def loads(body: bytes) -> object:
+def loads(body: bytes, *, first_line: int = 1) -> object:
     """The value that *body* holds: UTF-8 without a byte order mark, and JSON as RFC 8259 has it.
 
     Refused on top of bad syntax: `NaN` and `Infinity`, a member named twice, a lone surrogate, nesting beyond
     MAX_DEPTH. A number too large for a float becomes an infinity, so that the feature it belongs to can
-    be refused alone. Raises InvalidJson, whose text names the line and column or the byte.
+    be refused alone. Raises InvalidJson, whose text names the line and column or the byte; *first_line* is the
+    number of the line that *body* begins with, where it is part of a stream.
     """
     text = _decode(body)
     if not text or text.isspace():
@@ -44,7 +45,8 @@ def loads(body: bytes) -> object:
     try:
         return _parse(text)
     except json.JSONDecodeError as error:
-        detail = f"{error.msg} at line {error.lineno}, column {error.colno}."
+        said = error.msg.removesuffix(" at")  # as some of the parser's texts end
+        detail = f"{said} at line {first_line + error.lineno - 1}, column {error.colno}."
         raise InvalidJson(detail, code="json.syntax") from None
     except RecursionError:  # unbalanced brackets that the depth check could not pair
         raise _too_deep() from None

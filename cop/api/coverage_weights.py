@@ -8,9 +8,8 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from cop.api import examples_weights as examples
-from cop.api.errors import UnsupportedBody
 from cop.api.jobs import as_response, planner_of
-from cop.api.requests import JSON_TYPES, Lines, check_name, check_query, media_type, read_json
+from cop.api.requests import JSON_TYPES, Lines, check_name, check_query, media_type, read_json, unsupported
 from cop.api.shapes import json_answer, rfc3339
 from cop.auth import Accessed, Databased
 from cop.planning.jobs import Answer
@@ -50,7 +49,7 @@ async def put_weights(name: str, request: Request, access: Accessed, database: D
     elif media_type(request) in JSON_TYPES:
         unit, values = await _from_json(request)
     else:
-        raise UnsupportedBody("Expected a body of type text/csv or application/json.")
+        raise unsupported(request, JSON_TYPES | {CSV})
     _check_unit(unit)
     async with database.begin() as connection:
         table, new = await keep_table(connection, agency, name, unit, values)

@@ -241,7 +241,8 @@ async def _take(
     _check_key(key)
     if media_type(request) in STREAM_TYPES and id is None:
         return json_answer(receipt_body(await _push_stream(request, access, layer, mode, lenient, key)))
-    body, raw = await read_json(request)
+    streams = STREAM_TYPES if id is None and mode is not Mode.PATCH else frozenset[str]()
+    body, raw = await read_json(request, besides=streams)
     if id is not None:
         _require_one(body)
     if id is not None and mode is Mode.PATCH:

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import math
 import unicodedata
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from datetime import datetime
 from typing import Annotated, Any, TypeVar
 
@@ -42,13 +42,25 @@ def media_type(request: Request) -> str:
     return request.headers.get("content-type", "").split(";")[0].strip().lower()
 
 
-async def read_json(request: Request, *, most: int | None = None) -> tuple[object, bytes]:
+def unsupported(request: Request, taken: Iterable[str]) -> UnsupportedBody:
+    """The refusal of a body that is of none of the types *taken*."""
+    *others, last = sorted(taken)
+    got = media_type(request)
+    return UnsupportedBody(
+        f"Expected a body of type {', '.join(others)} or {last}; got {f'“{got[:80]}”' if got else 'none'}."
+    )
+
+
+async def read_json(
+    request: Request, *, most: int | None = None, besides: frozenset[str] = frozenset()
+) -> tuple[object, bytes]:
     """The body as a JSON value, and the body itself. Raises for its type, size, pace and syntax.
 
-    It may have *most* bytes, or as many as the settings allow a push.
+    It may have *most* bytes, or as many as the settings allow a push. *besides* are types that this address takes
+    in another way: the refusal of a type names them, too.
     """
     if media_type(request) not in JSON_TYPES:
-        raise UnsupportedBody("Expected a body of type application/geo+json or application/json.")
+        raise unsupported(request, JSON_TYPES | besides)
     settings = request.app.state.settings
     most = min(most or settings.max_body_bytes, settings.max_body_bytes)
     _refuse_length(request, most)
@@ -106,9 +118,11 @@ Text = Annotated[str, AfterValidator(_without_controls)]
 """A line of text in a form."""
 
 
-async def _loads(body: bytes) -> object:
+async def _loads(body: bytes, *, first_line: int = 1) -> object:
     # Half a megabyte takes some ten milliseconds: beyond that, not on the loop that streams.
-    return strictjson.loads(body) if len(body) < 500_000 else await asyncio.to_thread(strictjson.loads, body)
+    if len(body) < 500_000:
+        return strictjson.loads(body, first_line=first_line)
+    return await asyncio.to_thread(strictjson.loads, body, first_line=first_line)
 
 
 def _refuse_length(request: Request, limit: int) -> None:
@@ -143,6 +157,9 @@ class Lines:
         self._hash = hashlib.sha256()
         self._separator = b"\x1e" if media_type(request) == SEQUENCE else b"\n"
         self._line = 0
+        """Lines of NDJSON, or records of a sequence, before the one that is read: its place in the stream."""
+        self._rows = 0
+        """Lines of text before it, as an editor counts them."""
 
     @property
     def digest(self) -> bytes:
@@ -157,12 +174,13 @@ class Lines:
         batch: list[tuple[str, object]] = []
         weight = 0
         async for line in self._lines():
-            text = line.strip()
+            text = line.rstrip()  # What stands before it counts as columns.
             if text:
                 batch.append((f"/{self._line}", await self._parse(text)))
                 weight += len(text)
             if text or self._separator == b"\n":
                 self._line += 1
+            self._rows += line.count(b"\n") + (self._separator == b"\n")
             if len(batch) >= size or weight >= BATCH_BYTES:
                 yield batch
                 batch, weight = [], 0
@@ -183,7 +201,7 @@ class Lines:
 
     async def _parse(self, text: bytes) -> object:
         try:
-            return await _loads(text)
+            return await _loads(text, first_line=self._rows + 1)
         except InvalidJson as error:
             raise InvalidJson(error.detail, code=error.code, pointer=f"/{self._line}") from None
 

@@ -185,6 +185,38 @@ async def test_a_retry_under_the_same_key_gets_the_same_receipt(fire: httpx.Asyn
 
 
 @pytest.mark.parametrize(
+    ("type", "body", "spot"),
+    [
+        ("application/x-ndjson", '{}\n\n  {"a" 1}\n', "line 3, column 8"),
+        ("application/geo+json-seq", '\x1e{\n}\n\x1e{\n"a" 1}\n', "line 4, column 5"),
+    ],
+)
+async def test_bad_json_in_a_stream_is_told_by_its_line_in_the_whole(
+    fire: httpx.AsyncClient, type: str, body: str, spot: str
+) -> None:
+    answer = await fire.post(ITEMS, content=body, headers={"Content-Type": type})
+    assert (answer.status_code, answer.json()["code"]) == (400, "json.syntax")
+    assert answer.json()["detail"].endswith(f"at {spot}.")
+
+
+async def test_a_type_that_is_not_taken_is_told_with_all_that_are(fire: httpx.AsyncClient) -> None:
+    headers = {"Content-Type": "text/plain"}
+    many = await fire.post(ITEMS, content=b"{}", headers=headers)
+    one = await fire.put(f"{ITEMS}/e1", content=b"{}", headers=headers)
+    json_only = "application/geo+json, application/json or application/merge-patch+json"
+    assert (many.status_code, one.status_code) == (415, 415)
+    assert one.json()["detail"] == f"Expected a body of type {json_only}; got “text/plain”."
+    assert "application/x-ndjson" in many.json()["detail"]
+    assert "application/geo+json-seq" in many.json()["detail"]
+
+
+async def test_a_feature_without_an_id_is_told_where_it_belongs(fire: httpx.AsyncClient) -> None:
+    sent = {"type": "Feature", "geometry": None, "properties": {}}
+    answer = await fire.post(ITEMS, json=sent)
+    assert (answer.json()["code"], answer.json()["pointer"]) == ("feature.id", "/id")
+
+
+@pytest.mark.parametrize(
     ("type", "begin", "end"), [("application/x-ndjson", "", "\n"), ("application/geo+json-seq", "\x1e", "\n")]
 )
 async def test_a_stream_of_features_is_taken_line_by_line(

@@ -187,7 +187,7 @@ def test_the_id_in_the_address_stands_in_for_a_missing_one_and_refuses_another()
     assert refused(sent, id="e2") == ("feature.id", "/id")
     del sent["id"]
     assert admitted(sent, id="e2").id == "e2"
-    assert refused(sent) == ("feature.id", "")
+    assert refused(sent) == ("feature.id", "/id")
 
 
 def test_what_was_read_can_be_pushed_back() -> None:

@@ -27,6 +27,15 @@ def refused(properties: dict[str, Any], kind: str = "units") -> tuple[str, str]:
 
 
 @pytest.mark.parametrize(
+    ("name", "value", "shown"),
+    [("heading_deg", 400, "400"), ("reach_m", -0.5, "-0.5"), ("status", "400", "'400'")],
+)
+def test_a_value_is_shown_as_it_was_sent(name: str, value: object, shown: str) -> None:
+    with pytest.raises(InvalidFeature, match=f"; got {shown}.$"):
+        kept({name: value})
+
+
+@pytest.mark.parametrize(
     ("kind", "name", "value", "code"),
     [
         ("units", "callsign", 7, "prop.type"),

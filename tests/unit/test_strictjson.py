@@ -93,6 +93,15 @@ def test_says_where() -> None:
         loads(b"[\n1 2]")
     with pytest.raises(InvalidJson, match="byte 3 "):
         loads(b'["a\xff"]')
+    with pytest.raises(InvalidJson, match=r"^Unterminated string starting at line 1, column 2\.$"):
+        loads(b'["a')
+
+
+def test_of_a_line_of_a_stream_says_which() -> None:
+    with pytest.raises(InvalidJson, match="line 42, column 4"):
+        loads(b"[1 2]", first_line=42)
+    with pytest.raises(InvalidJson, match="line 43, column 3"):
+        loads(b"[\n1 2]", first_line=42)
 
 
 @pytest.mark.parametrize(

@@ -89,7 +89,9 @@ async def test_forms_and_names_that_are_none_are_refused(clients: Clients) -> No
     fire, good = clients["cfd"], as_csv({INSIDE[0]: 1.0})
     assert (await upload(fire, good, "/coverage/weights/A b")).json()["code"] == "path.name"
     assert (await upload(fire, b"h3,people\n")).json()["code"] == "cells.header"
-    assert (await fire.put(TABLE, content=b"x", headers={"Content-Type": "text/plain"})).status_code == 415
+    plain = await fire.put(TABLE, content=b"x", headers={"Content-Type": "text/plain"})
+    assert plain.status_code == 415
+    assert "text/csv" in plain.json()["detail"]
     assert (await fire.put(TABLE, json={"cells": []})).json()["pointer"] == "/cells"
     assert (await fire.put(TABLE, json={"cells": {}})).json()["code"] == "cells.empty"
     assert (await fire.put(TABLE, json={"cells": {INSIDE[0]: -1}})).json()["pointer"] == f"/cells/{INSIDE[0]}"
