@@ -171,10 +171,10 @@ def layer_list() -> None:
     """List the layers, and with whom each is shared."""
     known = _administer(directory.read_directory)
     for layer in sorted(known.layers.values(), key=lambda layer: layer.name):
-        audience = sorted(known.agencies[id].slug for id in layer.sharing.agencies)
-        audience += ["all"] * layer.sharing.everyone + ["public"] * layer.sharing.public
-        audience += sorted(f"{known.agencies[id].slug} (generalized)" for id in layer.sharing.generalized)
-        audience += ["all (generalized)"] * layer.sharing.generalized_for_everyone
+        audience = [
+            share.audience + " (generalized)" * (share.grade is Grade.GENERALIZED)
+            for share in known.shares_of(layer)
+        ]
         shared = f"shared with {', '.join(audience)}" if audience else "not shared"
         typer.echo(f"{layer.name}  {layer.kind}  {layer.status}  {shared}")
 
@@ -228,15 +228,16 @@ def layer_share(
         bool, typer.Option(help="Only for planners' analyses: by cells of a kilometre, without names.")
     ] = False,
 ) -> None:
-    """Share a layer."""
+    """Share a layer. The grade given last holds."""
+    grade = Grade.GENERALIZED if generalized else Grade.FULL
 
     async def share(connection: AsyncConnection) -> None:
-        grade = Grade.GENERALIZED if generalized else Grade.FULL
         for each in audience:
             await directory.share(connection, layer, each, grade)
 
     _administer(share)
-    typer.echo(f"{layer} is shared with {', '.join(audience)}.")
+    given = "generalized: counted in their analyses, and not seen" if generalized else "in full"
+    typer.echo(f"{layer} is shared with {', '.join(audience)}, {given}.")
 
 
 @layer_app.command("unshare")

@@ -46,6 +46,15 @@ GRADES = {Grade.FULL: "full", Grade.GENERALIZED: "generalized"}
 
 
 @dataclass(frozen=True, slots=True)
+class Share:
+    """What one audience is given of a layer."""
+
+    audience: str
+    """An agency's slug, `all` or `public`."""
+    grade: Grade
+
+
+@dataclass(frozen=True, slots=True)
 class Directory:
     """Everything that has a name, at one revision of the policy."""
 
@@ -80,6 +89,16 @@ class Directory:
         if layer is None or grade(viewer, layer) < least:
             raise NotFound("layer", name)
         return layer
+
+    def shares_of(self, layer: Layer) -> list[Share]:
+        """With whom *layer* is shared, and by which grade: agencies by their slugs, then `all`, then `public`."""
+        sharing = layer.sharing
+        slugs = [(self.agencies[id].slug, Grade.FULL) for id in sharing.agencies]
+        slugs += [(self.agencies[id].slug, Grade.GENERALIZED) for id in sharing.generalized]
+        everyone = [(EVERYONE, Grade.FULL)] * sharing.everyone
+        everyone += [(EVERYONE, Grade.GENERALIZED)] * sharing.generalized_for_everyone
+        public = [(PUBLIC_AUDIENCE, Grade.FULL)] * sharing.public
+        return [Share(*each) for each in (*sorted(slugs), *everyone, *public)]
 
     def agency_named(self, slug: str) -> Agency:
         """The agency of that slug; `NotFound` if there is none."""

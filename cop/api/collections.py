@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from cop.api import examples
 from cop.api.admin import changed
 from cop.api.requests import Text, check_query, form_body, read_form
 from cop.api.shapes import collection_body, json_answer, link
@@ -90,6 +91,19 @@ async def post_collection(request: Request, access: Accessed, database: Database
         head = await read_head(connection, fresh.layer(new.id).id)
     body = collection_body(request, fresh.layer(new.id), head, fresh.directory)
     return json_answer(body, 201, Location=f"/collections/{new.id}")
+
+
+@router.get("/collections/{layer}/shares", responses=examples.SHARES)
+async def get_shares(layer: str, request: Request, access: Accessed) -> Response:
+    """With whom a layer of yours is shared, and by which grade: agencies by their slugs, then `all`, then `public`."""
+    check_query(request)
+    shared = access.layer(layer)
+    access.require_admin(shared.agency)
+    shares = [
+        {"audience": share.audience, "grade": directory.GRADES[share.grade]}
+        for share in access.directory.shares_of(shared)
+    ]
+    return json_answer({"layer": shared.name, "status": shared.status, "shares": shares})
 
 
 @router.put("/collections/{layer}/shares/{audience}", status_code=204)

@@ -85,6 +85,15 @@ PATCH_ONE_BODY = _body(
 )
 FEATURE_BODY = _body(UNIT, "application/geo+json", "application/json")
 RECEIPT = answer("The receipt: all of it is committed.", RECEIPT_EXAMPLE, "application/json")
+SHARES = answer(
+    "The shares.",
+    {
+        "layer": "cfd.units",
+        "status": "actual",
+        "shares": [{"audience": "ems", "grade": "full"}, {"audience": "all", "grade": "generalized"}],
+    },
+    "application/json",
+)
 FEATURES = answer("A page of features.", SET, "application/geo+json")
 FEATURE = answer("The feature.", UNIT, "application/geo+json")
 TRACK = answer(

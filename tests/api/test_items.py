@@ -9,8 +9,10 @@ from typing import Any
 
 import httpx
 import pytest
+from typer.testing import CliRunner
 
 from cop.api import items
+from cop.cli import app
 from tests.conftest import Serving
 
 Make = Callable[..., Awaitable[str]]
@@ -89,6 +91,61 @@ async def test_sharing_lets_read_and_never_write(fire: httpx.AsyncClient, ems: h
     assert (await ems.put("/collections/cfd.units/shares/public")).status_code == 403
     assert (await fire.delete("/collections/cfd.units/shares/ems")).status_code == 204
     assert (await ems.get(f"{ITEMS}/E1")).status_code == 404
+
+
+SHARES = "/collections/cfd.units/shares"
+
+
+async def test_with_whom_a_layer_is_shared_nobody_else_reads(
+    fire: httpx.AsyncClient, ems: httpx.AsyncClient, public: httpx.AsyncClient
+) -> None:
+    for grade in (None, "generalized"):
+        if grade:
+            await fire.put(f"{SHARES}/ems?grade={grade}")
+        for client in (ems, public):
+            hidden, absent = await client.get(SHARES), await client.get("/collections/cfd.absent/shares")
+            assert (hidden.status_code, hidden.json()["code"]) == (404, "layer.not_found")
+            assert absent.json()["code"] == "layer.not_found"
+    await fire.put(f"{SHARES}/public")
+    assert [(await client.get(SHARES)).status_code for client in (ems, public)] == [403, 401]
+
+
+@pytest.mark.parametrize("scope", ["publish", "view", "plan"])
+async def test_nor_do_those_of_the_owner_who_do_not_administer(
+    fire: httpx.AsyncClient, key: Make, scope: str
+) -> None:
+    answer = await fire.get(SHARES, headers={"Authorization": f"Bearer {await key('cfd', scope)}"})
+    assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
+
+
+async def test_the_owner_reads_with_whom_a_layer_is_shared_and_how(
+    fire: httpx.AsyncClient, ems: httpx.AsyncClient
+) -> None:
+    assert (await fire.get(SHARES)).json() == {"layer": "cfd.units", "status": "actual", "shares": []}
+    for audience in ("public", "all?grade=generalized", "ems"):
+        await fire.put(f"{SHARES}/{audience}")
+    shares = [tuple(each.values()) for each in (await fire.get(SHARES)).json()["shares"]]
+    assert shares == [("ems", "full"), ("all", "generalized"), ("public", "full")]
+    await fire.delete(f"{SHARES}/public")
+    assert len((await fire.get(SHARES)).json()["shares"]) == 2
+
+
+def test_the_command_says_how_much_it_has_shared(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COP_DATABASE_URL", database_url)
+    said = [
+        CliRunner().invoke(app, words.split()).output
+        for words in (
+            "agency add cfd",
+            "agency add ems",
+            "layer add cfd.units --kind units",
+            "layer share cfd.units --with ems --generalized",
+            "layer share cfd.units --with all",
+            "layer list",
+        )
+    ]
+    assert said[3] == "cfd.units is shared with ems, generalized: counted in their analyses, and not seen.\n"
+    assert said[4] == "cfd.units is shared with all, in full.\n"
+    assert said[5].endswith("shared with ems (generalized), all\n")
 
 
 async def test_a_bad_key_is_refused_and_told_how(fire: httpx.AsyncClient, public: httpx.AsyncClient) -> None:

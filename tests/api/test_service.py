@@ -302,7 +302,11 @@ async def test_openapi_names_every_address_and_carries_examples(browser: httpx.A
     assert push["requestBody"]["content"]["application/geo+json"]["example"]["features"][0]["id"] == "E42"
     assert "422" in push["responses"] or "4XX" in push["responses"]
     assert "/coverage/analysis" in document["paths"]
-    for path, member in (("/collections/{layer}/changes", "next"), ("/feeds/{layer}", "rejects")):
+    for path, member in (
+        ("/collections/{layer}/changes", "next"),
+        ("/feeds/{layer}", "rejects"),
+        ("/collections/{layer}/shares", "shares"),
+    ):
         told = document["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]["example"]
         assert member in told
     assert "text/event-stream" in document["paths"]["/live/events"]["get"]["responses"]["200"]["content"]

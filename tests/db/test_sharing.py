@@ -57,6 +57,10 @@ async def both(url: str, edits: list[tuple[int, str, Grade]], scopes: frozenset[
                 rows = await connection.execute(text(VISIBLE_LAYERS), sql_viewer(viewer))
                 assert set(rows.scalars()) == {layer.id for layer in visible(viewer, known.layers.values())}
                 for layer in known.layers.values():
+                    told = {(layer.name, each.audience): each.grade for each in known.shares_of(layer)}
+                    assert told == {
+                        at: given for at, given in shares.items() if at[0] == layer.name and given
+                    }
                     if viewer.agency not in (None, layer.agency):
                         slug = known.agencies[viewer.agency].slug
                         assert grade(viewer, layer) == best(shares, layer.name, slug, viewer.scopes)
