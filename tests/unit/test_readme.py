@@ -30,6 +30,13 @@ def test_every_cop_command_in_the_readme_exists() -> None:
             assert line[1] in nested, line
 
 
+def test_every_variable_that_a_command_of_the_readme_uses_is_set_there() -> None:
+    commands = "\n".join(re.findall(r"^    .+$", README, flags=re.MULTILINE))
+    used = set(re.findall(r"\$([A-Z_]+)", commands))
+    assert used, "the examples use some"
+    assert used <= set(re.findall(r"\b([A-Z_]+)=", commands))
+
+
 def test_what_the_readme_shows_is_there() -> None:
     for shown in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", README):
         assert (Path(__file__).parents[2] / shown).is_file(), shown
