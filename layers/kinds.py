@@ -58,6 +58,12 @@ class Kind:
     expire_after_s: int | None = None
     null_geometry: bool = False
 
+    @property
+    def statuses(self) -> tuple[str, ...] | None:
+        """All that a feature's status may be, if it is there; None: any text."""
+        check = self.properties.get("status")
+        return check.choices if isinstance(check, _OneOf) else None
+
 
 def _text(value: Any) -> str | None:
     return None if type(value) is str else "type:a string"
@@ -69,15 +75,18 @@ def _texts(value: Any) -> str | None:
     return "type:an array of strings"
 
 
-def _one_of(*choices: str) -> Check:
-    known = frozenset(choices)
+@dataclass(frozen=True, slots=True)
+class _OneOf:
+    choices: tuple[str, ...]
 
-    def check(value: Any) -> str | None:
+    def __call__(self, value: Any) -> str | None:
         if type(value) is not str:
             return "type:a string"
-        return None if value in known else "one of " + ", ".join(choices)
+        return None if value in self.choices else "one of " + ", ".join(self.choices)
 
-    return check
+
+def _one_of(*choices: str) -> Check:
+    return _OneOf(choices)
 
 
 def _number(low: float, high: float, wanted: str, *, below: bool = False) -> Check:

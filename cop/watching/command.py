@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import fields
 from datetime import UTC, datetime
@@ -20,6 +21,7 @@ from cop.client import Client, ProblemError
 from cop.watch import Watch
 from cop.watching.board import Board, age_of, clock_of, plain
 from cop.watching.changes import Change, Kind
+from cop.watching.doubts import Doubt, doubt_of_view, doubts_of_statuses
 from layers.errors import Invalid
 
 REDRAW_S = 0.5
@@ -47,7 +49,8 @@ def watch(
 ) -> None:
     """Follow layers as they change, until Ctrl-C. A connection that is lost is mended, and nothing is missed.
 
-    Exit code 0: --once was done, or the reader of the lines has left; 2: it could not be done; 130: Ctrl-C.
+    Exit code 0: --once was done, or the reader of the lines has left; 2: it could not be done, or no layer that is
+    followed can have such a status; 130: Ctrl-C.
     """
     try:
         view = parse_bbox(bbox)
@@ -101,10 +104,33 @@ async def _follow(watch: Watch, troubles: Troubles, *, once: bool, ndjson: bool)
         await _show_table(watch, troubles)
 
 
-async def _print_lines(watch: Watch, troubles: Troubles, *, once: bool) -> None:
+async def _changes(watch: Watch, troubles: Troubles) -> AsyncGenerator[Change, None]:
+    """The changes of *watch*; on the way, what there is to say of them beside them.
+
+    Raises `ProblemError` when nothing can ever come of what is asked for.
+    """
+    fold, wanted, doubted = watch.fold, watch.fold.wanted, False
     async with aclosing(aiter(watch)) as changes:
         async for change in changes:
             troubles.over()
+            if not doubted:
+                doubted = True
+                _say(doubts_of_statuses(wanted.where.get("status", ()), fold.kinds), troubles)
+            if change.kind is Kind.CURRENT and (doubt := doubt_of_view(wanted.view, fold)):
+                _say([doubt], troubles)
+            yield change
+
+
+def _say(doubts: list[Doubt], troubles: Troubles) -> None:
+    for doubt in doubts:
+        if doubt.certain:
+            raise ProblemError(0, "client.status", doubt.text)
+        troubles.say(doubt.text, "yellow")
+
+
+async def _print_lines(watch: Watch, troubles: Troubles, *, once: bool) -> None:
+    async with aclosing(_changes(watch, troubles)) as changes:
+        async for change in changes:
             sys.stdout.buffer.write(line_of(change))
             sys.stdout.buffer.flush()
             if once and change.kind is Kind.CURRENT:
@@ -119,9 +145,8 @@ def line_of(change: Change) -> bytes:
 
 async def _print_table(watch: Watch, troubles: Troubles) -> None:
     board, console = Board(watch), Console()
-    async with aclosing(aiter(watch)) as changes:
+    async with aclosing(_changes(watch, troubles)) as changes:
         async for change in changes:
-            troubles.over()
             board.take(change)
             if change.kind is Kind.CURRENT:
                 console.print(board.draw(height=console.height))
@@ -143,7 +168,6 @@ async def _show_table(watch: Watch, troubles: Troubles) -> None:
 
 
 async def _take(watch: Watch, board: Board, troubles: Troubles) -> None:
-    async with aclosing(aiter(watch)) as changes:
+    async with aclosing(_changes(watch, troubles)) as changes:
         async for change in changes:
-            troubles.over()
             board.take(change)

@@ -84,6 +84,8 @@ class Fold:
         """Whether this connection has told all that was there."""
         self.unseen: list[tuple[str, str]] = []
         """What was asked for and is not to be seen: (`layer` or `operation`, its name)."""
+        self.kinds: frozenset[str] = frozenset()
+        """Of the layers that are followed."""
         self._known: dict[str, JsonObject] = {}
         self._number = 0
         self._said: set[str] = set()
@@ -123,6 +125,8 @@ class Fold:
             if self.wanted.operation not in drawn:
                 self.unseen.append(("operation", self.wanted.operation))
             followed &= set(drawn.get(self.wanted.operation, ()))
+        asked = followed.intersection(self.wanted.layers) if self.wanted.layers else followed
+        self.kinds = frozenset(self._known[name]["kind"] for name in asked)
         for name in [name for name in self.layers if name not in followed]:
             yield from self._drop(name)
 

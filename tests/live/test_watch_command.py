@@ -22,6 +22,7 @@ from cop.watch import Watch
 from cop.watching.board import Board, age_of
 from cop.watching.changes import Change, Kind
 from cop.watching.command import Troubles, line_of
+from cop.watching.doubts import doubt_of_view, doubts_of_statuses
 from cop.watching.fold import Wanted
 from tests.live.conftest import feature
 from tests.live.test_watch_fold import UNITS, frame, hello, put
@@ -103,6 +104,30 @@ async def test_what_cannot_be_seen_ends_with_two(server, town):
     assert "live.layer" in ended.output
 
 
+async def test_a_status_that_no_layer_can_have_ends_with_two_and_the_known_ones(server, town):
+    await town.put(town.units, feature("e1", status="on_scene"))
+    words = ("fire.units", "--once", "--url", server.url, "--status", "onscene")
+    ended = await command(*words, key=town.police_key)
+    assert (ended.exit_code, ended.stdout) == (2, "")
+    assert "“onscene” is no known status (of units: available, dispatched, en_route" in ended.stderr
+
+
+async def test_where_other_statuses_may_stand_an_unknown_one_is_a_warning(server, town):
+    ended = await command("--once", "--url", server.url, "--status", "onscene", key=town.police_key)
+    assert (ended.exit_code, ended.stdout) == (0, '{"kind":"current"}\n')
+    assert "onscene" in ended.stderr
+    assert "only zones may have it" in ended.stderr
+
+
+async def test_an_empty_box_is_told_as_it_was_understood(server, town):
+    await town.put(town.units, feature("e1"))
+    words = ("fire.units", "--once", "--url", server.url, "--bbox=41.85,-87.75,41.92,-87.62")
+    ended = await command(*words, key=town.police_key)
+    assert (ended.exit_code, ended.stdout) == (0, '{"kind":"current"}\n')
+    assert "longitude 41.85 to 41.92" in ended.stderr
+    assert "swapped?" in ended.stderr
+
+
 async def test_a_box_that_is_none_ends_before_it_begins():
     assert (await command("--bbox", "1,2")).exit_code == 2
 
@@ -157,6 +182,7 @@ async def test_once_prints_what_is_there_a_line_each_and_ends(server, town):
     words = ("fire.units", "--once", "--url", server.url, "--bbox=-88,41,-87,42")
     ended = await command(*words, key=town.police_key)
     assert ended.exit_code == 0, ended.output
+    assert ended.stderr == ""
     first, last = map(json.loads, ended.stdout.splitlines())
     assert (first["kind"], first["id"], first["status"]) == ("put", "e1", "actual")
     assert first["feature"]["properties"]["observed_at"].endswith("Z")
@@ -175,6 +201,33 @@ async def test_a_program_that_reads_the_lines_is_told_of_a_loss_and_of_the_retur
     assert [each["kind"] for each in told] == ["lost", "back", "current"]
     assert told[0]["since"].endswith("Z")
     assert b"is back after" in errors.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("statuses", "kinds"),
+    [
+        (["on_scene", None], {"units"}),
+        (["open"], {"units", "incidents", "zones"}),
+        (["razed"], {"assets"}),
+        (["x"], set()),
+    ],
+)
+def test_what_may_be_there_is_not_doubted(statuses: list[Any], kinds: set[str]) -> None:
+    assert doubts_of_statuses(statuses, kinds) == []
+
+
+@pytest.mark.parametrize(("kinds", "certain"), [({"units"}, True), ({"units", "of a later version"}, False)])
+def test_a_slip_is_certain_only_where_every_kind_has_a_list(kinds: set[str], certain: bool) -> None:
+    (doubt,) = doubts_of_statuses(["on_scene", "onscene"], kinds)
+    assert doubt.certain is certain
+
+
+def test_a_view_is_doubted_only_when_nothing_is_held_in_it() -> None:
+    _, watch = board_of(frame(0, 7, 1, reset=True, put=[put("a")]))
+    assert doubt_of_view((0.0, 0.0, 1.0, 1.0), watch.fold) is None
+    watch.fold.apply(frame(7, 8, gone=[["a", "expired"]]))
+    assert doubt_of_view((0.0, 0.0, 1.0, 1.0), watch.fold)
+    assert doubt_of_view(None, watch.fold) is None
 
 
 def test_a_line_leaves_out_what_says_nothing() -> None:

@@ -28,7 +28,7 @@ UNITS = "cfd.units"
 
 
 def hello(*names: str, operations: dict[str, list[str]] | None = None) -> dict[str, Any]:
-    layers = [{"id": name, "status": "exercise", "stream": "live"} for name in names]
+    layers = [{"id": name, "kind": "units", "status": "exercise", "stream": "live"} for name in names]
     drawn = [{"id": slug, "layers": layers} for slug, layers in (operations or {}).items()]
     return {"type": "hello", "server_time": 0, "layers": layers, "operations": drawn}
 
