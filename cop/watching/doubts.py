@@ -5,7 +5,8 @@ Plain rules on what the service has told; `cop watch` says what they find.
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any, NamedTuple
 
 from cop.watching.fold import Fold
@@ -20,7 +21,7 @@ class Doubt(NamedTuple):
     certain: bool
 
 
-def doubts_of_statuses(statuses: Sequence[Any], kinds: Set[str]) -> list[Doubt]:
+def doubts_of_statuses(statuses: Sequence[Any], kinds: AbstractSet[str]) -> list[Doubt]:
     """The texts among *statuses* that no kind of *kinds* knows, with all that are known of them.
 
     It is certain when every one of the kinds has a set list of statuses. The others take any text, but what
