@@ -28,7 +28,13 @@ def bench() -> None:
 @app.command()
 def live(
     layer: Annotated[str, typer.Option(help="The layer, AGENCY.SLUG: of kind units, best of status test.")],
-    key: Annotated[str, typer.Option(envvar="COP_KEY", help="A key with the scopes publish and view.")],
+    key: Annotated[
+        str,
+        typer.Option(
+            envvar="COP_KEY",
+            help="A key with the scope publish, of the agency whose layer it is: it reads its own.",
+        ),
+    ],
     url: Annotated[str, typer.Option(envvar="COP_URL", help="The service.")] = "http://127.0.0.1:8600",
     viewers: Annotated[int, typer.Option(min=1, max=50_000, help="Live connections.")] = 100,
     units: Annotated[int, typer.Option(min=1, max=MOST_LIMIT, help="Units that drive.")] = 1_000,

@@ -54,12 +54,16 @@ class Board:
             self._departed.append(row)
 
     def draw(self, *, height: int) -> RenderableType:
-        """The header and the newest rows, in *height* lines."""
+        """The header and the newest rows, in *height* lines; where not all fit, how many of how many they are."""
         now = self._watch.clock.now()
         head = list(self._head(now, max(height // 3, 1)))
         table = Table(*HEADINGS, expand=True)
+        rows = list(self._rows())
         room = max(height - len(head) - FRAME_LINES, 1)
-        for row in heapq.nlargest(room, self._rows(), key=lambda row: row[:3]):
+        if len(rows) > room:
+            room = max(room - 1, 1)
+            head.append(plain(f"the newest {room:,} of {len(rows):,}", "yellow"))
+        for row in heapq.nlargest(room, rows, key=lambda row: row[:3]):
             table.add_row(*self._cells(row, now))
         return Group(*head, table)
 

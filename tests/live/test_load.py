@@ -26,8 +26,8 @@ Keys = Callable[..., Awaitable[str]]
 
 @pytest.fixture
 async def plan(server: Serving, db: Database, key: Keys) -> Plan:
-    """A small load on a layer for tests."""
-    secret = await key("cfd", "publish", "view")
+    """A small load on a layer for tests, with all that the help says a key needs."""
+    secret = await key("cfd", "publish")
     async with db.begin() as connection:
         await directory.add_layer(connection, LAYER, kind="units", status=Status.TEST)
     return Plan(Address.of(server.url), secret, LAYER, viewers=50, units=200, seconds=3.0, warm_s=1.0)
@@ -36,6 +36,11 @@ async def plan(server: Serving, db: Database, key: Keys) -> Plan:
 def words(plan: Plan, *options: str) -> list[str]:
     url = f"http://{plan.address.host}:{plan.address.port}"
     return ["bench", "live", "--url", url, "--key", plan.key, "--layer", plan.layer, *options]
+
+
+def test_the_help_asks_for_no_more_than_a_load_needs() -> None:
+    helped = CliRunner().invoke(app, ["bench", "live", "--help"], env={"COLUMNS": "400"}).output
+    assert "A key with the scope publish, of the agency whose layer it is" in helped
 
 
 @pytest.mark.parametrize("form", ["json", "bin"])

@@ -243,6 +243,12 @@ def test_the_table_shows_the_newest_that_fit() -> None:
     assert "unit-49" in text
     assert "unit-0 " not in text
     assert text.count("\n") <= 12
+    assert f"the newest {text.count('unit-')} of 50" in text
+
+
+def test_a_table_that_shows_all_does_not_count_it() -> None:
+    board, _ = board_of(frame(0, 7, 1, reset=True, put=[put("a")]))
+    assert "the newest" not in drawn(board)
 
 
 def test_the_table_says_why_a_feature_is_gone() -> None:
