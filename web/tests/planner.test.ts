@@ -214,7 +214,7 @@ test("changes are told by the names that people use", () => {
 // Answers in words
 
 test.each([
-  [{ reason: "nobody_near" }, "nobody near"],
+  [{ reason: "nobody_near" }, "nobody within reach"],
   [
     { reason: "busy", km2: 0.42, features: 5, first: ["E1", "E2", "E3"] },
     "busy: E1, E2 and 3 more, who would close 0.42 km²",
@@ -222,6 +222,10 @@ test.each([
   [
     { reason: "off_shift", km2: 1, features: 2, first: ["E1", "E2"] },
     "off shift: E1 and E2, who would close 1.00 km²",
+  ],
+  [
+    { reason: "other_status", features: 1, first: ["Firehouse 32"], statuses: ["open"] },
+    "of another status (open): Firehouse 32",
   ],
 ])("why there is a gap reads %#", ({ first, ...reason }: { reason: string; first?: string[] }, text) => {
   const covers = (first ?? []).map((name) => ({ layer: "l", id: name, name, agency: "cfd", center: LOOP }));
@@ -251,7 +255,7 @@ test("differences have a sign, distances as many digits as mean something", () =
 
 function step(gap_km2: number, i: number): Step {
   const at = new Date(i * 900_000).toISOString();
-  return { at, covered_km2: 1, gap_km2, overlap_km2: 0, covered_share: 1, covers: 1 };
+  return { at, covered_km2: 1, gap_km2, overlap_km2: 0, covered_share: 1, covers: 1, known: true };
 }
 
 test("the chart's line goes through every step, from the left edge to the right one", () => {
@@ -262,6 +266,8 @@ test("the chart's line goes through every step, from the left edge to the right 
 test("a chart of nothing, of one step, or of no gap at all is no error", () => {
   expect(chart([], 100, 50)).toEqual({ line: "", area: "", top: 1 });
   expect(chart([step(0, 0)], 100, 50).line).toBe("M0 50");
+  const unknown = { ...step(90, 0), known: false };
+  expect(chart([unknown, step(0, 1), step(10, 2)], 100, 50)).toMatchObject({ line: "M50 50L100 0", top: 10 });
   expect(xOf(0, 1, 100)).toBe(0);
 });
 

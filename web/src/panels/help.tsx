@@ -18,8 +18,11 @@ export function Help({ page }: { page: Page }) {
   const dialog = useRef<HTMLDialogElement>(null);
   const open = page.help.value;
   useEffect(() => {
-    if (open) dialog.current?.showModal();
-    else dialog.current?.close();
+    if (open) {
+      dialog.current?.showModal();
+      // it focuses its only button, at the end, and scrolls there
+      dialog.current?.scrollTo(0, 0);
+    } else dialog.current?.close();
   }, [open]);
   return (
     <dialog
@@ -60,7 +63,7 @@ export function Help({ page }: { page: Page }) {
         <li>
           <span class="hexagon" aria-hidden="true" /> hexagon: so many of a layer that it is summed; its
           number counts them, its edge says the worst status among them, dashed if the oldest report is stale;
-          a click zooms in
+          layers that share one part it in slices, which say which layer, not where in it; a click zooms in
         </li>
         <li>Units that stand at one spot are drawn in a ring around it; a click lists what else is there.</li>
       </ul>

@@ -5,7 +5,7 @@ import type { Kind, Properties } from "../wire.ts";
 
 export function Symbol({ kind, color, of = {} }: { kind: Kind; color: string; of?: Properties }) {
   return (
-    <svg class="symbol" viewBox="0 0 24 24" aria-hidden="true">
+    <svg class={`symbol of-${kind}`} viewBox="0 0 24 24" aria-hidden="true">
       {kind === "roads" ? (
         <path d="M3 20C9 18 7 7 21 4" fill="none" stroke={color} stroke-width="2.5" />
       ) : kind === "alerts" ? (

@@ -23,6 +23,8 @@ export interface Reason {
   /** How many; the first of them are named. */
   features?: number;
   first?: Cover[];
+  /** Of those that are of another status: which. */
+  statuses?: (string | null)[];
 }
 
 export interface GapArea {
@@ -112,6 +114,8 @@ export interface Step {
   overlap_km2: number;
   covered_share: number | null;
   covers: number;
+  /** Whether anything was known then of what is asked about; if not, its gap means nothing. */
+  known: boolean;
 }
 
 export interface Moment {
@@ -140,16 +144,24 @@ export interface Placement {
   gained: Cells & { km2: number };
   proof: { bound: number; gap_to_optimal: number; ended: string; seconds: number };
   /** In the order to build them. */
-  sites: { center: [lng: number, lat: number]; units: number; gain: number; only: number }[];
+  sites: {
+    center: [lng: number, lat: number];
+    /** The feature that it is, if it was one of a layer's. */
+    site?: { id: string; name: string | null };
+    units: number;
+    gain: number;
+    only: number;
+  }[];
   notes: string[];
 }
 
 const STANDING: Record<string, string> = {
-  nobody_near: "nobody near",
+  nobody_near: "nobody within reach",
   busy: "busy",
   stale: "stale",
   out_of_service: "out of service",
   off_shift: "off shift",
+  other_status: "of another status",
   excluded: "not asked for",
   removed: "removed",
 };
@@ -160,12 +172,15 @@ export function standing(name: string): string {
 }
 
 /** `busy: Engine 4, Engine 7 and 3 more, who would close 0.42 km²`. */
-export function reasonInWords({ reason, km2: closes, features = 0, first = [] }: Reason): string {
+export function reasonInWords({ reason, km2: closes, features = 0, first = [], statuses }: Reason): string {
   if (features === 0) return standing(reason);
+  const is = statuses
+    ? `${standing(reason)} (${statuses.map((each) => words(each ?? "none")).join(", ")})`
+    : standing(reason);
   const named = first.slice(0, 2).map(({ name }) => name);
   const more = features - named.length;
   const who = more > 0 ? `${named.join(", ")} and ${more.toLocaleString("en-US")} more` : named.join(" and ");
-  return `${standing(reason)}: ${who}${closes === undefined ? "" : `, who would close ${km2(closes)}`}`;
+  return `${is}: ${who}${closes === undefined ? "" : `, who would close ${km2(closes)}`}`;
 }
 
 /** `850 m`, `2.4 km`. */

@@ -10,14 +10,15 @@ export interface Chart {
   top: number;
 }
 
-/** The gap of `steps` in a box of `width` × `height`, from the first moment to the last, joined by straight lines. */
+/** The gap of `steps` in a box of `width` × `height`, joined by straight lines from the first of which anything is known. */
 export function chart(steps: Step[], width: number, height: number): Chart {
-  const top = niceCeiling(Math.max(...steps.map(({ gap_km2 }) => gap_km2), 0));
-  const points = steps.map(
-    ({ gap_km2 }, i) => `${fixed(xOf(i, steps.length, width))} ${fixed(height - (gap_km2 / top) * height)}`,
-  );
+  const first = steps.findIndex(({ known }) => known);
+  const told = first < 0 ? [] : steps.slice(first);
+  const top = niceCeiling(Math.max(...told.map(({ gap_km2 }) => gap_km2), 0));
+  const x = (i: number) => fixed(xOf(first + i, steps.length, width));
+  const points = told.map(({ gap_km2 }, i) => `${x(i)} ${fixed(height - (gap_km2 / top) * height)}`);
   const line = points.length > 0 ? `M${points.join("L")}` : "";
-  const area = line && `${line}L${fixed(width)} ${fixed(height)}L0 ${fixed(height)}Z`;
+  const area = line && `${line}L${fixed(width)} ${fixed(height)}L${x(0)} ${fixed(height)}Z`;
   return { line, area, top };
 }
 

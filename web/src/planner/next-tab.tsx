@@ -47,7 +47,14 @@ export function NextTab({ page }: { page: Page }) {
 
 function Found({ page, found }: { page: Page; found: Placement }) {
   const { sites, covered_before, covered_after, demand, proof } = found;
-  if (sites.length === 0) return <p>No place would gain any cover.</p>;
+  if (sites.length === 0) {
+    return (
+      <>
+        <Notes notes={found.notes} />
+        <p>No place would gain any cover.</p>
+      </>
+    );
+  }
   const amount = (value: number) =>
     found.unit === "km²" ? km2(value) : `${value.toLocaleString("en-US")} ${found.unit}`;
   return (
@@ -59,13 +66,13 @@ function Found({ page, found }: { page: Page; found: Placement }) {
       </p>
       <p class="note">{provenInWords(proof)}</p>
       <ol class="gap-list">
-        {sites.map(({ center: [lng, lat], gain, units }, i) => (
+        {sites.map(({ center: [lng, lat], site, gain, units }, i) => (
           <li key={i}>
             <button class="entry" onClick={() => page.map.goTo(lng, lat, 13)}>
               <strong class="number">+{amount(gain)}</strong>
               <small>
                 {units > 1 ? `${units} units here · ` : ""}
-                {lat.toFixed(4)}, {lng.toFixed(4)}
+                {site ? <bdi>{site.name ?? site.id}</bdi> : `${lat.toFixed(4)}, ${lng.toFixed(4)}`}
               </small>
             </button>
           </li>

@@ -71,19 +71,20 @@ function Choices({ page }: { page: Page }) {
   page.now.value;
   const state = page.state.peek();
   const layers = counting(state);
+  const counted = layers.filter(({ id }) => plan.layers.length === 0 || plan.layers.includes(id));
   return (
     <>
       <Layers page={page} layers={layers} />
       <Chips
         name="Only these statuses"
-        all={[...statusesOf(state, layers)]}
+        all={statusesOf(state, counted)}
         chosen={plan.statuses}
-        told={(status) => (status === null ? "no status (stations)" : words(status))}
+        told={(status) => (status === null ? "no status" : words(status))}
         onChange={(statuses) => page.setPlan({ statuses })}
       />
       <Chips
         name="Only these capabilities"
-        all={[...capabilitiesOf(state, layers)]}
+        all={capabilitiesOf(state, counted)}
         chosen={plan.capabilities}
         told={words}
         onChange={(capabilities) => page.setPlan({ capabilities })}
@@ -122,9 +123,13 @@ function Layers({ page, layers }: { page: Page; layers: LayerInfo[] }) {
               />
               <bdi>{title || id}</bdi>
             </label>
+            <button class="only" onClick={() => page.setPlan({ layers: [id] })}>
+              only
+            </button>
           </li>
         ))}
       </ul>
+      {chosen.length > 0 && <button onClick={() => page.setPlan({ layers: [] })}>All of them</button>}
     </details>
   );
 }

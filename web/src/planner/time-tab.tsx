@@ -109,10 +109,16 @@ function Told({ page, timeline }: { page: Page; timeline: Timeline }) {
         onInput={(event) => (chosen.value = event.currentTarget.valueAsNumber)}
       />
       <div role="status" aria-label="The moment">
-        <p>
-          <strong>{moment(step.at)}</strong>: gap <strong class="number">{km2(step.gap_km2)}</strong>, covered{" "}
-          {share(step.covered_share)}, by {step.covers.toLocaleString("en-US")}
-        </p>
+        {step.known ? (
+          <p>
+            <strong>{moment(step.at)}</strong>: gap <strong class="number">{km2(step.gap_km2)}</strong>,
+            covered {share(step.covered_share)}, by {step.covers.toLocaleString("en-US")}
+          </p>
+        ) : (
+          <p>
+            <strong>{moment(step.at)}</strong>: nothing is known of this moment
+          </p>
+        )}
       </div>
       <div class="buttons">
         <button onClick={() => void page.planner.showMoment(Date.parse(step.at))}>
@@ -175,11 +181,11 @@ function Table({ steps }: { steps: Step[] }) {
         <tbody>
           {steps
             .filter((_, i) => i % every === 0)
-            .map(({ at, gap_km2, covered_share }) => (
+            .map(({ at, gap_km2, covered_share, known }) => (
               <tr key={at}>
                 <th scope="row">{moment(at)}</th>
-                <td class="number">{km2(gap_km2)}</td>
-                <td class="number">{share(covered_share)}</td>
+                <td class="number">{known ? km2(gap_km2) : "not known"}</td>
+                <td class="number">{share(known ? covered_share : null)}</td>
               </tr>
             ))}
         </tbody>

@@ -16,7 +16,7 @@ export function counting(state: State): LayerInfo[] {
     .sort((a, b) => a.id.localeCompare(b.id));
 }
 
-/** The statuses of units in `layers`, in order; then null, as stations have none. */
+/** The statuses of the features of `layers`, in order; then null, for those that have none. */
 export function statusesOf(state: State, layers: LayerInfo[]): (string | null)[] {
   const found = words(state, layers, ["status"]);
   return [...found, null];
