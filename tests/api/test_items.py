@@ -268,8 +268,7 @@ async def test_a_type_that_is_not_taken_is_told_with_all_that_are(fire: httpx.As
 
 
 async def test_a_feature_without_an_id_is_told_where_it_belongs(fire: httpx.AsyncClient) -> None:
-    sent = {"type": "Feature", "geometry": None, "properties": {}}
-    answer = await fire.post(ITEMS, json=sent)
+    answer = await fire.post(ITEMS, json={"type": "Feature", "geometry": None, "properties": {}})
     assert (answer.json()["code"], answer.json()["pointer"]) == ("feature.id", "/id")
 
 

@@ -276,7 +276,9 @@ async def test_a_loss_is_a_change_told_once_since_when_and_so_is_the_return():
         mirror = await follower.current(2)
         assert mirror.kinds() == ["put", "current", "lost", "back", "put", "current"]
         lost = mirror.log[2]
+        assert lost.why is not None
         assert "1011" in lost.why
+        assert lost.since is not None
         assert lost.since <= before + timedelta(seconds=PATIENCE_S)
         assert len(follower.waits) == 3
 
