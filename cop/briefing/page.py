@@ -38,6 +38,9 @@ th { font-weight: 600; } footer { font-size: 13px; margin-top: 32px; overflow-wr
   border: 1px solid #c3c8d2; background: #eef0ea !important; }
 .number { position: absolute; transform: translate(-50%, -50%); background: #fff; border: 2px solid #b3001b;
   border-radius: 12px; padding: 0 6px; font-weight: 700; color: #16181d; }
+.swatch { display: inline-block; width: 14px; height: 14px; border: 2px solid; vertical-align: -2px; }
+.swatch.gap { color: #b3001b; background: #b3001b73; } .swatch.covered { color: #0f766e; background: #0f766e1a; }
+.swatch.overlap { color: #1d4ed8; background: #1d4ed838; border-style: dashed; }
 .leaflet-container { font: inherit !important; }
 @media print { .folium-map { height: 420px !important; } main { max-width: none; } }
 """
@@ -105,7 +108,8 @@ def _pieces(drawn: folium.Map, role: str, pieces: Sequence[JsonObject]) -> None:
     style = {"color": COLORS[role], "weight": 1.5, "fillColor": COLORS[role], "fillOpacity": opacity}
     if role == "overlap":
         style["dashArray"] = "2 3"
-    group = folium.FeatureGroup(WORDS[role], show=role != "covered")
+    swatch = f'<span class="swatch {role}"></span>'  # Leaflet takes a group's name as HTML, and it is ours.
+    group = folium.FeatureGroup(f"{swatch} {WORDS[role]}", show=role != "covered")
     group.add_to(drawn)
     for piece in pieces:
         words = f"{WORDS[role]}: {piece['properties']['km2']:.2f} km²"

@@ -74,14 +74,29 @@ def _tables(figure: Figure, tables: Sequence[Table]) -> None:
     for table in tables:
         # The place of a gap is on the map; the room is for the reasons.
         kept = [at for at, name in enumerate(table.columns) if name != "Middle"]
-        rows = [[row[at] for at in kept] for row in (table.columns, *table.rows[: ROWS.get(table.title, 9)])]
+        rows = [[row[at] for at in kept] for row in (table.columns, *table.rows[: _shown(table)])]
         widths = _widths(rows)
         lines = [[_wrapped(text, width) for text, width in zip(row, widths, strict=True)] for row in rows]
         height = LINE * sum(max(map(len, row)) for row in lines)
-        if top - height < 0.1:
+        if top - height - LINE < 0.1:
             return
         figure.text(0.57, top, table.title, fontsize=9, fontweight="bold")
-        top = _table(figure, lines, widths, top - 0.006) - 0.038
+        top = _table(figure, lines, widths, top - 0.006)
+        if left_out := told_elsewhere(table):
+            figure.text(0.57, top, left_out, fontsize=6.4, va="top", color="#454b57")
+            top -= LINE
+        top -= 0.038
+
+
+def _shown(table: Table) -> int:
+    return min(len(table.rows), ROWS.get(table.title, 9))
+
+
+def told_elsewhere(table: Table) -> str:
+    """What of *table* the picture has no room for."""
+    rest = len(table.rows) - _shown(table)
+    cut = f"and {rest} more, listed in the other forms" if rest else ""
+    return "; ".join(filter(None, (cut, table.more)))
 
 
 def _table(

@@ -250,6 +250,7 @@ async def test_a_timeline_marks_its_worst_moment_and_leads_to_it(
         await expect(told).to_contain_text("covered 0 %, by 0")
         await page.get_by_label("Moment", exact=True).press("Home")
         await expect(told).to_contain_text("by 1")
+        await page.wait_for_url("**when=*")
         await page.get_by_text("The same as a table").click()
         await expect(page.locator("#planner-content table tbody tr")).to_have_count(6)
         await page.screenshot(path=ARTEFACTS / "planner-timeline.png")

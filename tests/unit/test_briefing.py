@@ -16,8 +16,9 @@ from matplotlib import image
 import web
 from cop.briefing import basemap
 from cop.briefing.basemap import read_basemap
-from cop.briefing.facts import facts_of, km, km2, place, rule_in_words
+from cop.briefing.facts import Table, facts_of, km, km2, place, rule_in_words
 from cop.briefing.form import as_html, as_png
+from cop.briefing.picture import told_elsewhere
 from cop.planning.answers import totals
 from cop.planning.desk import Loaded
 from cop.planning.keeping import with_rule
@@ -48,6 +49,18 @@ def facts(*rows: Row, rule: Rule = AVAILABLE, **stated: Any) -> Any:
     found = loaded(*rows, rule=rule)
     answer: JsonObject = {"status": "actual"} | totals(found)
     return facts_of(answer, rule, **stated)
+
+
+def test_a_picture_says_how_many_gaps_it_has_no_room_for() -> None:
+    def gaps(count: int, more: str = "") -> Table:
+        return Table("The gaps, largest first", ("",), tuple((str(number),) for number in range(count)), more)
+
+    assert told_elsewhere(gaps(9)) == ""
+    assert told_elsewhere(gaps(13)) == "and 4 more, listed in the other forms"
+    assert (
+        told_elsewhere(gaps(12, "and 5 smaller ones"))
+        == "and 3 more, listed in the other forms; and 5 smaller ones"
+    )
 
 
 def test_a_gap_is_told_with_its_reasons_and_the_nearest_cover() -> None:

@@ -144,9 +144,9 @@ export class Planner {
     if (question) await this.timeline.ask((signal) => post<Timeline>("/coverage/timeline", question, signal));
   }
 
-  /** Asks about one moment of the timeline. */
-  async showMoment(at: number): Promise<void> {
-    this.page.setPlan({ at, tab: "answer" });
+  /** Asks about one moment of the timeline; the map shows it, and the panel the `tab`. */
+  async showMoment(at: number, tab: "answer" | "time"): Promise<void> {
+    this.page.setPlan({ at, tab });
     await this.askAll();
   }
 

@@ -93,6 +93,10 @@ function Told({ page, timeline }: { page: Page; timeline: Timeline }) {
   const worstStep = stepAt(steps, Date.parse(worst.at));
   const index = Math.min(chosen.value ?? worstStep, steps.length - 1);
   const step = steps[index];
+  const rest = (at: number) => {
+    chosen.value = at;
+    void page.planner.showMoment(Date.parse(steps[at]!.at), "time");
+  };
   if (!step) return <p>No step lies in the window.</p>;
   return (
     <>
@@ -107,6 +111,8 @@ function Told({ page, timeline }: { page: Page; timeline: Timeline }) {
         max={steps.length - 1}
         value={index}
         onInput={(event) => (chosen.value = event.currentTarget.valueAsNumber)}
+        // once it rests there, the map shows that moment
+        onChange={(event) => rest(event.currentTarget.valueAsNumber)}
       />
       <div role="status" aria-label="The moment">
         {step.known ? (
@@ -121,10 +127,10 @@ function Told({ page, timeline }: { page: Page; timeline: Timeline }) {
         )}
       </div>
       <div class="buttons">
-        <button onClick={() => void page.planner.showMoment(Date.parse(step.at))}>
-          Show this moment on the map
+        <button onClick={() => void page.planner.showMoment(Date.parse(step.at), "answer")}>
+          Show this moment's answer
         </button>
-        <button onClick={() => (chosen.value = worstStep)}>Go to the worst</button>
+        <button onClick={() => rest(worstStep)}>Go to the worst</button>
       </div>
       <p>
         <span class="key worst" aria-hidden="true" /> Worst: {moment(worst.at)}, gap {km2(worst.gap_km2)} for{" "}
