@@ -39,7 +39,7 @@ import {
   timelineOf,
   windowOf,
 } from "../src/planner/plan.ts";
-import { capabilitiesOf, counting, statusesOf } from "../src/planner/words.ts";
+import { capabilitiesOf, counting, leftOutInWords, leftOutOf, statusesOf } from "../src/planner/words.ts";
 import { Holding } from "../src/holding.ts";
 import { apply, EMPTY } from "../src/state.ts";
 import { type Frame, type LayerInfo, parse, type Put } from "../src/wire.ts";
@@ -125,7 +125,44 @@ test("a folded question still says what is asked", () => {
   expect(told).toBe("at least 2 · on scene or no status · within 1,500 m");
 });
 
-test("what can be chosen is what the picture has, and null for stations", () => {
+/** A picture of a busy and a free engine, and of two stations of which one is open and the other says nothing. */
+function engines() {
+  const units = layerInfo("cfd.units");
+  const stations = layerInfo("cfd.stations", { kind: "assets", title: "Firehouses" });
+  const free = put("E1", ...LOOP, { status: "available" });
+  const busy = put("E2", ...LOOP, { status: "on_scene" });
+  const picture = state([
+    [units, [free, busy]],
+    [stations, [put("s1", ...LOOP, { status: "open" }), put("s2", ...LOOP)]],
+  ]);
+  return { picture, layers: counting(picture) };
+}
+
+test("whoever asks for free engines alone is told which stations that leaves out, and what they are instead", () => {
+  const { picture, layers } = engines();
+  const [out, ...others] = leftOutOf(picture, layers, ["available"]);
+  expect(others).toEqual([]);
+  expect(leftOutInWords(["available"], out!)).toBe(
+    "Only “available” leaves out 2 of 2 of Firehouses: open, no status.",
+  );
+});
+
+test("a station that is open has a status: to ask for those without one leaves it out", () => {
+  const { picture, layers } = engines();
+  expect(leftOutOf(picture, layers, ["available", null])).toMatchObject([
+    { count: 1, of: 2, statuses: ["open"] },
+  ]);
+});
+
+test("a layer of units is told of only if all of it is left out; without a choice nobody is", () => {
+  const { picture, layers } = engines();
+  const units = layers.filter(({ kind }) => kind === "units");
+  expect(leftOutOf(picture, units, ["available"])).toEqual([]);
+  expect(leftOutOf(picture, units, ["open"])).toMatchObject([{ count: 2, of: 2 }]);
+  expect(leftOutOf(picture, layers, [])).toEqual([]);
+});
+
+test("what can be chosen is what the picture has, and null for those without", () => {
   const units = layerInfo("cfd.units");
   const roads = layerInfo("oem.roads", { kind: "roads" });
   const puts = [put("E1", ...LOOP, { status: "available", unit_type: "engine", capabilities: ["als", 7] })];

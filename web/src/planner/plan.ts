@@ -23,7 +23,7 @@ export interface Plan {
   area: Area | null;
   /** Layers that count; empty: all that can. So it is with the next three. */
   layers: string[];
-  /** null: features without a status, such as stations. */
+  /** null: features without a status. */
   statuses: (string | null)[];
   capabilities: string[];
   agencies: string[];
@@ -71,6 +71,11 @@ export const EMPTY_PLAN: Plan = {
   sites: 2,
   siteReachM: 1500,
 };
+
+/** Whether the features of a layer may count. */
+export function isAsked({ layers, agencies }: Plan, { id, agency }: { id: string; agency: string }): boolean {
+  return (layers.length === 0 || layers.includes(id)) && (agencies.length === 0 || agencies.includes(agency));
+}
 
 export type Question = Record<string, unknown>;
 

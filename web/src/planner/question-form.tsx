@@ -5,9 +5,9 @@ import { nameOf, words } from "../format.ts";
 import type { Page } from "../page.ts";
 import { featureById, featuresOf } from "../state.ts";
 import type { LayerInfo } from "../wire.ts";
-import { fromLocalInput, localInput, type Reach } from "./plan.ts";
+import { fromLocalInput, isAsked, localInput, type Reach } from "./plan.ts";
 import { isAreal } from "./planner.ts";
-import { capabilitiesOf, counting, statusesOf } from "./words.ts";
+import { capabilitiesOf, counting, leftOutInWords, leftOutOf, statusesOf, statusInWords } from "./words.ts";
 
 /** Mean width of a hexagon at each H3 resolution, for people who don't know them by heart. */
 const HEX_WIDTH: Record<number, string> = {
@@ -71,7 +71,8 @@ function Choices({ page }: { page: Page }) {
   page.now.value;
   const state = page.state.peek();
   const layers = counting(state);
-  const counted = layers.filter(({ id }) => plan.layers.length === 0 || plan.layers.includes(id));
+  const counted = layers.filter((layer) => isAsked(plan, layer));
+  const leftOut = leftOutOf(state, counted, plan.statuses);
   return (
     <>
       <Layers page={page} layers={layers} />
@@ -79,9 +80,16 @@ function Choices({ page }: { page: Page }) {
         name="Only these statuses"
         all={statusesOf(state, counted)}
         chosen={plan.statuses}
-        told={(status) => (status === null ? "no status" : words(status))}
+        told={statusInWords}
         onChange={(statuses) => page.setPlan({ statuses })}
       />
+      <div role="status" aria-label="Left out">
+        {leftOut.map((each) => (
+          <p key={each.layer} class="caution">
+            <bdi>{leftOutInWords(plan.statuses, each)}</bdi>
+          </p>
+        ))}
+      </div>
       <Chips
         name="Only these capabilities"
         all={capabilitiesOf(state, counted)}

@@ -1,6 +1,8 @@
-// What the picture has to choose from: which layers can cover ground, and what statuses and capabilities they know. Pure.
+// What the picture has to choose from: which layers can cover ground, what statuses and capabilities they know, and whom a
+// choice of statuses leaves out. Pure.
 
-import { featuresOf, type State } from "../state.ts";
+import { words as spelled } from "../format.ts";
+import { type Feature, featuresOf, type State } from "../state.ts";
 import type { LayerInfo } from "../wire.ts";
 
 /** Properties that say what a feature is good for; the server reads the same. */
@@ -20,6 +22,57 @@ export function counting(state: State): LayerInfo[] {
 export function statusesOf(state: State, layers: LayerInfo[]): (string | null)[] {
   const found = words(state, layers, ["status"]);
   return [...found, null];
+}
+
+/** Those of a layer whose status was not chosen. */
+export interface LeftOut {
+  layer: string;
+  /** How many, of how many. */
+  count: number;
+  of: number;
+  /** What they are instead, the most frequent first; null: they have no status. */
+  statuses: (string | null)[];
+}
+
+/**
+ * Whom the choice of `statuses` leaves out without being meant to: stations and areas, whose statuses are others than those
+ * of units, and layers that it leaves out whole. That a busy unit of many is left out is what was asked for.
+ */
+export function leftOutOf(state: State, layers: LayerInfo[], statuses: (string | null)[]): LeftOut[] {
+  if (statuses.length === 0) return [];
+  return layers.flatMap(({ id, kind, title }) => {
+    const layer = state.layers.get(id);
+    const all = Array.from(layer ? featuresOf(layer) : [], statusOf);
+    const out = all.filter((status) => !statuses.includes(status));
+    if (out.length === 0 || (kind === "units" && out.length < all.length)) return [];
+    return { layer: title || id, count: out.length, of: all.length, statuses: byFrequency(out) };
+  });
+}
+
+/** `Only “available” leaves out 44 of 44 of Firehouses: open.` */
+export function leftOutInWords(
+  statuses: (string | null)[],
+  { layer, count, of, statuses: are }: LeftOut,
+): string {
+  const only = statuses.map((each) => `“${statusInWords(each)}”`).join(" or ");
+  const numbers = `${count.toLocaleString("en-US")} of ${of.toLocaleString("en-US")}`;
+  return `Only ${only} leaves out ${numbers} of ${layer}: ${are.map(statusInWords).join(", ")}.`;
+}
+
+/** A status as people write it. */
+export function statusInWords(status: string | null): string {
+  return status === null ? "no status" : spelled(status);
+}
+
+function statusOf({ properties }: Feature): string | null {
+  const status = properties["status"];
+  return status === undefined || status === null ? null : String(status);
+}
+
+function byFrequency<T>(values: T[]): T[] {
+  const counts = new Map<T, number>();
+  for (const value of values) counts.set(value, (counts.get(value) ?? 0) + 1);
+  return [...counts].sort(([, a], [, b]) => b - a).map(([value]) => value);
 }
 
 export function capabilitiesOf(state: State, layers: LayerInfo[]): string[] {
