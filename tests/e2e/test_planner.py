@@ -77,6 +77,29 @@ async def test_a_question_that_the_server_refuses_says_why(fire: httpx.AsyncClie
         await expect(page.locator(".planner .mark")).to_contain_text("no longer known")
 
 
+async def test_at_least_none_is_not_taken_and_that_is_said(fire: httpx.AsyncClient, browser: Browser) -> None:
+    await stations(fire)
+    url = await ticket(fire, "plan")
+    async with opened(browser, url, fragment=planned("k=2")) as page:
+        panel = page.locator(".planner")
+        await panel.locator("summary").first.click()
+        field = panel.get_by_label("Covered by at least")
+        await field.fill("0")
+        await field.press("Enter")
+        await expect(panel.get_by_role("alert")).to_contain_text("0 is not taken")
+        await expect(field).to_have_value("2")
+        await expect(panel).not_to_contain_text("The question was changed")
+
+
+async def test_whom_a_status_leaves_out_is_said_beside_it(fire: httpx.AsyncClient, browser: Browser) -> None:
+    await stations(fire)
+    await push(fire, "cfd.stations", point("s3", LNG, LAT + 0.01, name="Firehouse 3", status="open"))
+    url = await ticket(fire, "plan")
+    async with opened(browser, url, fragment=planned()) as page:
+        await page.locator(".planner summary").first.click()
+        await expect(said(page, "Left out")).to_contain_text("leaves out 1 of 3 of Stations: open")
+
+
 async def test_names_from_outside_stay_text_in_the_panel(fire: httpx.AsyncClient, browser: Browser) -> None:
     await layer(fire, "cfd.stations", "assets", title="<i>Stations</i>", reach_m=2000)
     await push(fire, "cfd.stations", point("s1", LNG, LAT, name="<img src=x onerror=alert(1)>"))

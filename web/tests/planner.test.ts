@@ -37,6 +37,7 @@ import {
   type Plan,
   questionOf,
   timelineOf,
+  wholeOf,
   windowOf,
 } from "../src/planner/plan.ts";
 import { capabilitiesOf, counting, leftOutInWords, leftOutOf, statusesOf } from "../src/planner/words.ts";
@@ -116,6 +117,14 @@ test("a moment goes through its input and comes back to the minute; half of one 
   expect(fromLocalInput(localInput(at))).toBe(at);
   expect(fromLocalInput("2026-07-")).toBeNull();
   expect(fromLocalInput("")).toBeNull();
+});
+
+test.each(["0", "-1", "1.5", "21", "", " ", "two", "1e99"])("%j is no number of covers", (typed) => {
+  expect(wholeOf(typed, 20)).toBeNull();
+});
+
+test("a whole number within its bounds is taken as typed", () => {
+  expect(["1", "20", " 7 "].map((typed) => wholeOf(typed, 20))).toEqual([1, 20, 7]);
 });
 
 test("a folded question still says what is asked", () => {

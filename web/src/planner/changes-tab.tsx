@@ -5,7 +5,7 @@ import type { Page } from "../page.ts";
 import { type Parts, share, signedKm2, standing, type VariantAnswer } from "./answers.ts";
 import { told } from "./changes.ts";
 import type { VariantName } from "./plan.ts";
-import { Amount } from "./question-form.tsx";
+import { Amount } from "./amount.tsx";
 
 const VARIANTS: readonly VariantName[] = ["a", "b"];
 

@@ -4,7 +4,7 @@ import { km2 } from "../format.ts";
 import type { Page } from "../page.ts";
 import { type Placement, share } from "./answers.ts";
 import { Notes } from "./answer-tab.tsx";
-import { Amount } from "./question-form.tsx";
+import { Amount } from "./amount.tsx";
 
 export function NextTab({ page }: { page: Page }) {
   const { plan } = page.settings.value;

@@ -148,6 +148,12 @@ export function fromLocalInput(text: string): number | null {
   return Number.isFinite(ms) ? ms : null;
 }
 
+/** What was typed, if it is a whole number from 1 to `most`; null for anything else: nothing is rounded or moved in silence. */
+export function wholeOf(text: string, most: number): number | null {
+  const value = text.trim() === "" ? NaN : Number(text);
+  return Number.isInteger(value) && value >= 1 && value <= most ? value : null;
+}
+
 /** One line on what is asked, for when the question is folded away. */
 export function inWords(plan: Plan): string {
   const parts = [`at least ${plan.atLeast}`];

@@ -5,6 +5,7 @@ import { nameOf, words } from "../format.ts";
 import type { Page } from "../page.ts";
 import { featureById, featuresOf } from "../state.ts";
 import type { LayerInfo } from "../wire.ts";
+import { Amount, Whole } from "./amount.tsx";
 import { fromLocalInput, isAsked, localInput, type Reach } from "./plan.ts";
 import { isAreal } from "./planner.ts";
 import { capabilitiesOf, counting, leftOutInWords, leftOutOf, statusesOf, statusInWords } from "./words.ts";
@@ -26,12 +27,11 @@ export function QuestionForm({ page }: { page: Page }) {
     <div class="fields">
       <label>
         Covered by at least
-        <input
-          type="number"
-          min={1}
-          max={20}
+        <Whole
+          name="Covered by at least"
           value={plan.atLeast}
-          onChange={(event) => page.setPlan({ atLeast: wholeOf(event.currentTarget, 1, 20) })}
+          most={20}
+          onChange={(atLeast) => page.setPlan({ atLeast })}
         />
       </label>
       <Choices page={page} />
@@ -234,29 +234,6 @@ function ReachFields({ page }: { page: Page }) {
   );
 }
 
-/** A whole number of at least 1 with its unit. */
-export function Amount(props: {
-  name: string;
-  unit: string;
-  value: number;
-  most: number;
-  onChange: (value: number) => void;
-}) {
-  return (
-    <label>
-      <input
-        type="number"
-        aria-label={props.name}
-        min={1}
-        max={props.most}
-        value={props.value}
-        onChange={(event) => props.onChange(wholeOf(event.currentTarget, 1, props.most))}
-      />
-      {props.unit}
-    </label>
-  );
-}
-
 function MomentFields({ page }: { page: Page }) {
   const { at } = page.settings.value.plan;
   return (
@@ -360,8 +337,4 @@ function selectedArea(page: Page): { ref: { layer: string; id: string }; name: s
   const geometry =
     feature?.geometry ?? (page.item.value?.id === ref?.id ? page.item.value?.geometry : null) ?? null;
   return ref && isAreal(geometry) ? { ref: { layer: ref.layer, id: ref.id }, name: page.nameOf(ref) } : null;
-}
-
-function wholeOf(input: HTMLInputElement, low: number, high: number): number {
-  return Math.min(high, Math.max(low, Math.round(input.valueAsNumber || low)));
 }
