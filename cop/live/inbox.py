@@ -32,6 +32,14 @@ class Joined(NamedTuple):
     gones: bytes
     packed: bytes
 
+    def plain(self, *, packing: bool) -> bytes:
+        """The moves in the form that is the rule for the viewer: records for one that takes them, else words."""
+        return self.packed if packing else self.moves
+
+    def has_others(self, *, packing: bool) -> bool:
+        """Whether there is more than those."""
+        return bool(self.puts or self.gones or (packing and self.moves))
+
 
 class Rows:
     """The rows of one layer of one frame, as they are gathered."""
@@ -91,15 +99,18 @@ class Rows:
     def body(self, *, packing: bool) -> wire.Body:
         """The rows as part of a frame, moves as records where that is asked for and they can be said so."""
         own = self.joined(packing=packing)
-        return body_of([own.packed] if own.packed else [], [own])
+        return body_of([plain] if (plain := own.plain(packing=packing)) else [], [own], packing=packing)
 
 
-def body_of(packed: list[bytes], words: list[Joined]) -> wire.Body:
-    """Records, none of them empty, and what is told in words, as part of a frame."""
-    if not words:
-        return wire.body(packed=packed)
-    puts, moves, gones = ([rows[kind] for rows in words if rows[kind]] for kind in range(3))
-    return wire.body(puts, moves, gones, packed)
+def body_of(plain: list[bytes], others: list[Joined], *, packing: bool) -> wire.Body:
+    """Moves in the form that is the rule for the viewer, none empty, and what else there is, as part of a frame."""
+    moved, packed = ([], plain) if packing else (plain, [])
+    if not others:
+        return wire.body(moves=moved, packed=packed)
+    puts, gones = [rows.puts for rows in others if rows.puts], [rows.gones for rows in others if rows.gones]
+    if packing:
+        moved = [rows.moves for rows in others if rows.moves]
+    return wire.body(puts, moved, gones, packed)
 
 
 def why_unseen(after: Held | None, sight: Sight) -> str:
@@ -197,11 +208,11 @@ class Sorted:
 
 
 class Written:
-    """What happened within each cell of one resolution, as rows; records apart, for most of what happens is moves."""
+    """What happened within each cell of one resolution, as rows; moves apart, for most of what happens is moves."""
 
-    def __init__(self, cells: dict[Cell, Joined]) -> None:
-        self.records = {cell: rows.packed for cell, rows in cells.items() if rows.packed}
-        self.words = {cell: rows for cell, rows in cells.items() if rows.puts or rows.moves or rows.gones}
+    def __init__(self, cells: dict[Cell, Joined], *, packing: bool) -> None:
+        self.plain = {cell: plain for cell, rows in cells.items() if (plain := rows.plain(packing=packing))}
+        self.others = {cell: rows for cell, rows in cells.items() if rows.has_others(packing=packing)}
 
 
 class News:
@@ -220,32 +231,31 @@ class News:
         """The rows for a viewer who was up to date and sees *sight*; empty when nothing concerns it."""
         body = self._bodies.get((sight, packing))
         if body is None:
-            packed, words = self._told(sight, packing)
-            body = self._bodies[sight, packing] = body_of(packed, words)
+            body = self._bodies[sight, packing] = body_of(*self._told(sight, packing), packing=packing)
         return body
 
     def _told(self, sight: Sight, packing: bool) -> tuple[list[bytes], list[Joined]]:
-        """Records and the rest. For each viewer and each of its cells, so it is done by what loops in C."""
+        """Moves and the rest. For each viewer and each of its cells, so it is done by what loops in C."""
         lines = self._sorted_by(sight.resolution)
         cells = WORLD if sight.resolution is None else sight.cells
-        packed: list[bytes] = []
-        words: list[Joined] = []
+        moves: list[bytes] = []
+        others: list[Joined] = []
         both: list[Joined] = []
         if sight.statuses is None:
             written = self._written_by(sight.resolution, packing)
-            packed = list(filter(None, map(written.records.get, cells)))
-            if written.words:
-                words = list(filter(None, map(written.words.get, cells)))
+            moves = list(filter(None, map(written.plain.get, cells)))
+            if written.others:
+                others = list(filter(None, map(written.others.get, cells)))
             if lines.leaving:
                 both += self._crossing(lines, cells, packing)
         if lines.loose or sight.statuses is not None:
             both.append(self._own(lines, cells, sight).joined(packing=packing))
         for rows in both:
-            if rows.packed:
-                packed.append(rows.packed)
-            if rows.puts or rows.moves or rows.gones:
-                words.append(rows)
-        return packed, words
+            if plain := rows.plain(packing=packing):
+                moves.append(plain)
+            if rows.has_others(packing=packing):
+                others.append(rows)
+        return moves, others
 
     def _own(self, lines: Sorted, cells: frozenset[Cell], sight: Sight) -> Rows:
         """What cells cannot tell: shapes, and where each feature may enter or leave the filter where it stands."""
@@ -265,7 +275,8 @@ class News:
         written = self._written.get((resolution, packing))
         if written is None:
             within = self._sorted_by(resolution).within
-            written = Written({cell: self._join(lines, packing) for cell, lines in within.items()})
+            cells = {cell: self._join(lines, packing) for cell, lines in within.items()}
+            written = Written(cells, packing=packing)
             self._written[resolution, packing] = written
         return written
 
