@@ -41,15 +41,20 @@ MARGIN = 0.04
 def as_png(told: ByHour, static: Path | None) -> bytes:
     """The picture; *static* is the built page's folder, with the basemap, if there is one."""
     facts = facts_of(told)
+    return png_of(drawn(told, facts, static), title=facts.title, description=facts.headline)
+
+
+def drawn(told: ByHour, facts: Facts, static: Path | None) -> Figure:
+    """The sheet; what it says in words are *facts*."""
     figure = blank()
     _head(figure, facts)
-    _map(figure.add_axes((0.035, 0.11, 0.46, 0.7)), told, static)
+    _map(figure.add_axes((0.035, 0.16, 0.46, 0.65)), told, static)
     _table(figure.add_axes((0.655, 0.335, 0.32, 0.47)), told)
-    _line(figure.add_axes((0.655, 0.13, 0.32, 0.15)), told)
+    _line(figure.add_axes((0.655, 0.13, 0.32, 0.14)), told)
     foot(figure, [*facts.provenance, CREDIT])
     if facts.mark:
         mark(figure, facts.mark)
-    return png_of(figure, title=facts.title, description=facts.headline)
+    return figure
 
 
 def _head(figure: Figure, facts: Facts) -> None:
@@ -69,20 +74,28 @@ def _map(axes: Axes, told: ByHour, static: Path | None) -> None:
         own = [shape for shape, own in zip(told.zones.shapes, at, strict=True) if own == number]
         style: dict[str, Any] = {"facecolor": color, "edgecolor": FAINT, "linewidth": 0.5, "hatch": hatch}
         fill(axes, own, **style)
-        keys.append(Patch(**style, label=f"{100 * most - 20:.0f}–{100 * most:.0f} % covered"))
+        keys.append(Patch(**style, label=f"{100 * most - 20:.0f}–{100 * most:.0f} %"))
     frame(axes, box)
     axes.set_anchor("N")
     axes.apply_aspect()
     taken: list[Bbox] = []
     for rank, zone in enumerate(told.worst_first[:MOST_ZONES], start=1):
         taken.append(_label(axes, told, rank, zone, taken))
-    axes.legend(
+    _key(axes.get_figure(root=True), keys)
+
+
+def _key(figure: Figure, keys: Sequence[Patch]) -> None:
+    """The legend, below the map: on it there is no corner that a zone may not lie in."""
+    figure.legend(
         handles=keys,
         loc="lower left",
+        bbox_to_anchor=(0.028, 0.078),
+        ncols=len(keys),
         fontsize=6.5,
-        framealpha=0.95,
-        title="On the average of time",
+        frameon=False,
+        title="Covered, on the average of time",
         title_fontsize=7,
+        alignment="left",
     )
 
 
@@ -161,14 +174,10 @@ def _line(axes: Axes, told: ByHour) -> None:
     steps = np.append(window.steps, window.end_us)
     axes.stairs(100 * told.whole_share, steps, color=INK, linewidth=0.8, baseline=None)
     if len(told.steps) <= 12:
+        # above all that can be drawn, as the curve within a step goes higher than its mean
         for middle, share in zip((steps[1:] + steps[:-1]) / 2, told.whole_share, strict=True):
-            above: dict[str, Any] = {
-                "xytext": (0, 7),
-                "textcoords": "offset points",
-                "ha": "center",
-                "fontsize": 6.5,
-            }
-            axes.annotate(_number(share), (middle, 100 * share), **above)
+            above = (middle, 1.04)
+            axes.text(*above, _number(share), transform=axes.get_xaxis_transform(), ha="center", fontsize=6.5)
     axes.set_xlim(window.begin_us, window.end_us)
     axes.set_ylim(0, 100)
     shown = range(0, len(told.steps), max(len(told.steps) // 8, 1))
@@ -177,7 +186,7 @@ def _line(axes: Axes, told: ByHour) -> None:
     axes.grid(axis="y", color="#d8dbe2", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.set_title("All zones together: % covered", fontsize=9, fontweight="bold", loc="left")
+    axes.set_title("All zones together: % covered", fontsize=9, fontweight="bold", loc="left", pad=14)
 
 
 def _class_of(shares: NDArray[np.float64]) -> NDArray[np.int64]:

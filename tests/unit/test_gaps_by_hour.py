@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from cop.cli import app
 from cop.gaps.by_hour import form_of, moment_of, title_of
 from cop.gaps.hours import Asked, ByHour, as_csv, as_geojson, by_hour, facts_of, window_of
-from cop.gaps.hours_picture import as_png
+from cop.gaps.hours_picture import as_png, drawn
 from cop.gaps.observed import Positions, Zones, read_positions, read_zones
 from layers.errors import Invalid, InvalidGeometry, LayersError, TooLarge
 from layers.exchange import Columns
@@ -272,6 +272,21 @@ def test_a_picture_is_drawn_of_few_steps_and_of_many(tmp_path: Path, minutes: in
     rows = "a,2017-04-18T12:00:00Z,-97.72,30.25\na,2017-04-18T13:30:00Z,-97.78,30.25"
     found = told(tmp_path, rows, "$x^2", "\\frac{", step=timedelta(minutes=minutes))
     assert image.imread(io.BytesIO(as_png(found, None))).shape == (1245, 1755, 4)
+
+
+def test_nothing_lies_below_the_legend_and_no_number_upon_the_curve(tmp_path: Path) -> None:
+    rows = "a,2017-04-18T12:00:00Z,-97.72,30.25\na,2017-04-18T13:30:00Z,-97.78,30.25"
+    found = told(tmp_path, rows)
+    figure = drawn(found, facts_of(found), None)
+    figure.canvas.draw()
+    chart, (key,) = figure.axes[2], figure.legends
+    assert chart.get_ylim() == (0, 100)
+    numbers = [text.get_window_extent() for text in chart.texts]
+    assert len(numbers) == len(found.steps)
+    assert min(number.y0 for number in numbers) > chart.bbox.y1
+    others = [*figure.texts, *(text for axes in figure.axes for text in axes.texts)]
+    rooms = [axes.get_tightbbox() for axes in figure.axes] + [each.get_window_extent() for each in others]
+    assert key.get_window_extent().count_overlaps(rooms) == 0
 
 
 def run(*words: object) -> Any:
