@@ -16,6 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
 from typing import IO, Any
+from urllib.parse import urlsplit
 
 import typer
 
@@ -159,7 +160,7 @@ def _run(
             f"Lakefront Surge: {len(slugs)} agencies, {units} units. Open this address, once, within 15 minutes:"
         )
         say(viewer.ticket(scopes=["view", "plan"], name="dispatcher"))
-        say("Ctrl-C stops everything. Another link: .venv/bin/cop ticket --agency oem --scope plan")
+        say(f"Ctrl-C stops everything. Another link: {another_link(answer['url'])}")
     while True:
         time.sleep(LOOK_EVERY_S)
         if service.ended():
@@ -172,6 +173,13 @@ def _run(
                 time.sleep(PAUSE_BEFORE_RESTART_S)
                 children[place] = start(slug)
                 children[place].tell(desks[slug])
+
+
+def another_link(url: str) -> str:
+    """What prints another link to the demo at *url*: it may listen on another port than the settings of a shell say."""
+    port = urlsplit(url).port
+    setting = "" if port is None else f"COP_PORT={port} "
+    return f"{setting}.venv/bin/cop ticket --agency oem --scope plan"
 
 
 def _await_ready(viewer: Client, service: Child) -> None:

@@ -17,6 +17,7 @@ from cop.demo import plot, scenario, units
 from cop.demo.agency import Fleet, unit_feature
 from cop.demo.plot import Plot, incident_feature, zone_features
 from cop.demo.roads import Ground, Network, Way, distance_m, heading_deg, load_ground, straight
+from cop.demo.run import another_link
 from cop.demo.streets import CLASSES, street_features
 from cop.demo.units import Doing, Order, Unit, World
 from layers.admission import admit
@@ -50,6 +51,18 @@ def metres_off(tree: shapely.STRtree, position: tuple[float, float]) -> float:
 
 
 # Ways.
+
+
+@pytest.mark.parametrize(
+    ("url", "setting"),
+    [
+        ("http://127.0.0.1:8601", "COP_PORT=8601 "),
+        ("http://127.0.0.1:8600", "COP_PORT=8600 "),
+        ("https://demo.test", ""),
+    ],
+)
+def test_the_hint_names_the_port_that_the_demo_found_free(url: str, setting: str) -> None:
+    assert another_link(url) == f"{setting}.venv/bin/cop ticket --agency oem --scope plan"
 
 
 def test_distance_and_heading_are_those_of_the_sphere() -> None:
