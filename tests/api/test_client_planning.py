@@ -17,20 +17,22 @@ __all__ = ["ask"]  # fixture
 AREA = box(-87.75, 41.86, -87.65, 41.92)
 QUESTION: JsonObject = {"area": AREA, "layers": ["cfd.units"]}
 FIRST, SECOND = (-87.73, 41.88), (-87.67, 41.90)
-NOW = datetime.now(UTC).replace(microsecond=0)
-SEEN = NOW.isoformat()
 
 
 @pytest.fixture(autouse=True)
-async def units(ask: Any) -> None:
-    """Two units of a kilometre and a half, far enough from each other."""
-    await ask(lambda c: c.push("cfd.units", [unit("e1", *FIRST, SEEN), unit("e2", *SECOND, SEEN)]))
+async def now(ask: Any) -> datetime:
+    """When two units were reported, of a kilometre and a half each, far enough from each other."""
+    now = datetime.now(UTC).replace(microsecond=0)
+    seen = now.isoformat()
+    await ask(lambda c: c.push("cfd.units", [unit("e1", *FIRST, seen), unit("e2", *SECOND, seen)]))
+    return now
 
 
-async def test_what_the_service_refuses_is_a_problem_with_its_spot(ask: Any) -> None:
+async def test_what_the_service_refuses_is_a_problem_with_its_spot(ask: Any, now: datetime) -> None:
+    moment = now.isoformat()
     refusals = {
         r"placement\.n": lambda c: c.placement(QUESTION, {"n": 0}),
-        r"timeline\.order": lambda c: c.timeline(QUESTION, {"from": SEEN, "to": SEEN}),
+        r"timeline\.order": lambda c: c.timeline(QUESTION, {"from": moment, "to": moment}),
         r"coverage\.at_least": lambda c: c.gaps(AREA, at_least=0),
         r"layer\.not_found": lambda c: c.jurisdictions({"layers": ["cfd.units"]}, "cfd.absent"),
         r"run\.not_found": lambda c: c.run("6f1d0e8c-6a0c-4c0b-9b46-0d6a6f7c1c11"),
@@ -69,8 +71,8 @@ async def test_a_placement_is_the_same_at_once_and_as_a_job_that_tells_how_far_i
     assert (heard, heard[0], heard[-1]) == (sorted(heard), 0.0, 1.0)
 
 
-async def test_a_timeline_is_the_same_at_once_and_as_a_job(ask: Any) -> None:
-    window = {"from": SEEN, "to": (NOW + timedelta(hours=2)).isoformat(), "step_minutes": 30}
+async def test_a_timeline_is_the_same_at_once_and_as_a_job(ask: Any, now: datetime) -> None:
+    window = {"from": now.isoformat(), "to": (now + timedelta(hours=2)).isoformat(), "step_minutes": 30}
     heard: list[float] = []
     question = QUESTION | {"count_stale": True}
     found = await ask(lambda c: c.timeline(question, window))
