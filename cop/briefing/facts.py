@@ -178,19 +178,20 @@ def _weighed(answer: JsonObject) -> str:
 
 def _parts(answer: JsonObject) -> Table:
     whole = answer["area_km2"]
+    more = f"Overlap: covered by more than {answer['at_least']}."
     parts = (("Area", "area"), ("Covered", "covered"), ("Gap", "gap"), ("Overlap", "overlap"))
     rows: tuple[tuple[str, ...], ...] = tuple(
         (name, km2(answer[f"{key}_km2"]), share(answer[f"{key}_km2"], whole)) for name, key in parts
     )
     weights = answer.get("weights")
     if not weights:
-        return Table("The area", ("", "Ground", "Share"), rows)
+        return Table("The area", ("", "Ground", "Share"), rows, more)
     weighed = weights | {"area": weights["inside"]}
     rows = tuple(
         (*row, amount(weighed[key]), share(weighed[key], weighed["area"]))
         for row, (_, key) in zip(rows, parts, strict=True)
     )
-    return Table("The area", ("", "Ground", "Share", _unit(weights), "Share of it"), rows)
+    return Table("The area", ("", "Ground", "Share", _unit(weights), "Share of it"), rows, more)
 
 
 def _gaps(answer: JsonObject) -> Table:
@@ -235,7 +236,9 @@ def _agencies(answer: JsonObject) -> Table:
         )
         for each in answer["agencies"]
     )
-    return Table("By agency", ("Agency", "Covers", "Share", "Only it"), rows)
+    least = answer["at_least"]
+    more = f"Covers: what one of the agency reaches, though {least} are asked for." if least > 1 else ""
+    return Table("By agency", ("Agency", "Covers", "Share", "Only it"), rows, more)
 
 
 def _only(answer: JsonObject) -> Table:

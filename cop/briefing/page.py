@@ -17,10 +17,14 @@ from branca.element import Element, Figure
 
 from cop.briefing.basemap import Basemap
 from cop.briefing.facts import Facts, Table
+from cop.briefing.numbers import Size, Spot, asides, each_metre, spots
 from layers.errors import Unavailable
 from layers.model import BBox, JsonObject
 
 COLORS = {"gap": "#b3001b", "overlap": "#1d4ed8", "covered": "#0f766e"}
+MAP_PX = (1050, 540)
+"""How wide and high the map is on a screen, less the steps in which Leaflet zooms."""
+NUMBER_PX = (27, 26)
 WORDS = {"gap": "Gap", "overlap": "Overlap", "covered": "Covered"}
 STYLE = """
 body { font: 15px/1.45 "Public Sans", system-ui, sans-serif; color: #16181d; margin: 0; background: #fff; }
@@ -38,6 +42,9 @@ th { font-weight: 600; } footer { font-size: 13px; margin-top: 32px; overflow-wr
   border: 1px solid #c3c8d2; background: #eef0ea !important; }
 .number { position: absolute; transform: translate(-50%, -50%); background: #fff; border: 2px solid #b3001b;
   border-radius: 12px; padding: 0 6px; font-weight: 700; color: #16181d; }
+.leaflet-map-pane svg.leader { z-index: 0; position: absolute; left: 0; top: 0; width: 1px; height: 1px;
+  overflow: visible; }
+.leader line { stroke: #b3001b; stroke-width: 2; }
 .swatch { display: inline-block; width: 14px; height: 14px; border: 2px solid; vertical-align: -2px; }
 .swatch.gap { color: #b3001b; background: #b3001b73; } .swatch.covered { color: #0f766e; background: #0f766e1a; }
 .swatch.overlap { color: #1d4ed8; background: #1d4ed838; border-style: dashed; }
@@ -63,7 +70,7 @@ def as_page(facts: Facts, pieces: Sequence[JsonObject], basemap: Basemap, box: B
     _ground(drawn, basemap)
     for role in ("covered", "overlap", "gap"):
         _pieces(drawn, role, [piece for piece in pieces if piece["properties"]["role"] == role])
-    _numbers(drawn, facts)
+    _numbers(drawn, spots(facts.middles, pieces), box)
     folium.LayerControl(collapsed=False).add_to(drawn)
     drawn.fit_bounds([[box[1], box[0]], [box[3], box[2]]])
     root = Figure()
@@ -120,10 +127,19 @@ def _pieces(drawn: folium.Map, role: str, pieces: Sequence[JsonObject]) -> None:
         ).add_to(group)
 
 
-def _numbers(drawn: folium.Map, facts: Facts) -> None:
-    for number, (lng, lat) in enumerate(facts.middles, 1):
-        icon = folium.DivIcon(html=f'<span class="number">{number}</span>', icon_size=(0, 0))
-        folium.Marker((lat, lng), icon=icon, interactive=False).add_to(drawn)
+def _numbers(drawn: folium.Map, found: Sequence[Spot], box: BBox) -> None:
+    """Each in its gap, or beside it where it would hide it, with a line to it."""
+    aside = asides(found, Size(*NUMBER_PX, each_metre(box, *MAP_PX)))
+    for number, (spot, (right, up)) in enumerate(zip(found, aside, strict=True), 1):
+        icon = folium.DivIcon(html=number_in_html(number, right, up), icon_size=(0, 0))
+        folium.Marker((spot.lat, spot.lng), icon=icon, interactive=False).add_to(drawn)
+
+
+def number_in_html(number: int, right: float, up: float) -> str:
+    """A number whose middle stands so many pixels beside what it is the number of."""
+    x, y = f"{right + 0.0:.0f}", f"{0.0 - up:.0f}"
+    line = f'<svg class="leader"><line x2="{x}" y2="{y}"/></svg>' if right or up else ""
+    return f'{line}<span class="number" style="left:{x}px;top:{y}px">{number}</span>'
 
 
 def _leaflet(folder: Path) -> tuple[str, str]:

@@ -13,6 +13,7 @@ from matplotlib.patches import Patch
 from cop.briefing.basemap import Basemap
 from cop.briefing.drawing import CREDIT, blank, fill, foot, frame, ground, mark, plain, png_of, rgb
 from cop.briefing.facts import Facts, Table
+from cop.briefing.numbers import Size, Spot, asides, each_metre, spots
 from cop.briefing.page import COLORS, WORDS
 from layers.model import BBox, JsonObject
 
@@ -22,6 +23,11 @@ ROWS = {"The gaps, largest first": 9, "By agency": 7, "Would be missed most": 6}
 """Rows of a table at the most: the HTML file has them all."""
 LINE = 0.0165
 """Height of a line of a table, as a share of the figure's."""
+NUMBER_POINTS = 13.0
+"""How wide and high the number of a gap is, with its frame."""
+MOST_NOTES = 3
+NOTE_CHARACTERS = 200
+"""That fit on a line across the sheet."""
 CHARACTERS = 86
 """That fit side by side into the column of tables."""
 
@@ -30,11 +36,9 @@ def as_picture(facts: Facts, pieces: Sequence[JsonObject], basemap: Basemap, box
     """The briefing as a PNG. *pieces* are GeoJSON features with `role` and `km2`."""
     figure = blank()
     _head(figure, facts)
-    axes = figure.add_axes((0.045, 0.11, 0.5, 0.7))
+    axes = figure.add_axes((0.045, 0.135, 0.5, 0.66))
     _map(axes, pieces, basemap, box)
-    for number, (lng, lat) in enumerate(facts.middles[: ROWS["The gaps, largest first"]], 1):
-        ring = {"boxstyle": "round,pad=0.25", "facecolor": "white", "edgecolor": COLORS["gap"]}
-        axes.text(lng, lat, str(number), fontsize=7, fontweight="bold", ha="center", va="center", bbox=ring)
+    _numbers(axes, spots(facts.middles[: ROWS["The gaps, largest first"]], pieces), box)
     _tables(figure, facts.tables)
     foot(figure, [*facts.provenance, CREDIT])
     if facts.mark:
@@ -46,8 +50,45 @@ def _head(figure: Figure, facts: Facts) -> None:
     figure.text(0.03, 0.925, plain(facts.title)[:70], fontsize=17, fontweight="bold")
     figure.text(0.03, 0.9, f"{facts.at}   {plain(facts.rule)}"[:170], fontsize=8, color="#454b57")
     figure.text(0.03, 0.865, plain(facts.headline), fontsize=11, fontweight="bold", color=COLORS["gap"])
-    for line, note in enumerate(facts.notes[:2]):
-        figure.text(0.03, 0.845 - 0.016 * line, "! " + plain(note)[:150], fontsize=7, color="#9a4a05")
+    for line, note in enumerate(notes_in_short(facts.notes)):
+        figure.text(0.03, 0.848 - 0.0155 * line, plain(note), fontsize=7, color="#9a4a05")
+
+
+def notes_in_short(notes: Sequence[str]) -> list[str]:
+    """A line for each of the first MOST_NOTES: what is cut ends in “…”, and how many others there are is said."""
+    rest = len(notes) - MOST_NOTES
+    more = f" (and {rest} more in the other forms)" if rest > 0 else ""
+    told = [f"! {note}" for note in notes[:MOST_NOTES]]
+    if more:
+        told[-1] = _cut(told[-1], NOTE_CHARACTERS - len(more)) + more
+    return [_cut(line, NOTE_CHARACTERS) for line in told]
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def _numbers(axes: Axes, found: Sequence[Spot], box: BBox) -> None:
+    """Each in its gap, or beside it where it would hide it, with a line to it."""
+    axes.apply_aspect()
+    points_a_dot = 72 / axes.get_figure(root=True).dpi
+    shown = each_metre(box, axes.bbox.width * points_a_dot, axes.bbox.height * points_a_dot)
+    ring = {"boxstyle": "round,pad=0.25", "facecolor": "white", "edgecolor": COLORS["gap"]}
+    line = {"arrowstyle": "-", "color": COLORS["gap"], "linewidth": 0.9, "shrinkA": 0, "shrinkB": 0}
+    aside = asides(found, Size(NUMBER_POINTS, NUMBER_POINTS, shown))
+    for number, (spot, (right, up)) in enumerate(zip(found, aside, strict=True), 1):
+        axes.annotate(
+            str(number),
+            (spot.lng, spot.lat),
+            xytext=(right, up),
+            textcoords="offset points",
+            fontsize=7,
+            fontweight="bold",
+            ha="center",
+            va="center",
+            bbox=ring,
+            arrowprops=line if right or up else None,
+        )
 
 
 def _map(axes: Axes, pieces: Sequence[JsonObject], basemap: Basemap, box: BBox) -> None:
@@ -66,11 +107,19 @@ def _map(axes: Axes, pieces: Sequence[JsonObject], basemap: Basemap, box: BBox) 
             key.append(patch)
     frame(axes, box)
     if key:
-        axes.legend(handles=key, loc="lower left", fontsize=8, framealpha=0.95)
+        # below the map, as on it there is no corner that a gap may not lie in
+        axes.get_figure(root=True).legend(
+            handles=key,
+            loc="lower left",
+            bbox_to_anchor=(0.04, 0.073),
+            ncols=len(key),
+            fontsize=8,
+            frameon=False,
+        )
 
 
 def _tables(figure: Figure, tables: Sequence[Table]) -> None:
-    top = 0.81
+    top = 0.79
     for table in tables:
         # The place of a gap is on the map; the room is for the reasons.
         kept = [at for at, name in enumerate(table.columns) if name != "Middle"]
@@ -79,7 +128,9 @@ def _tables(figure: Figure, tables: Sequence[Table]) -> None:
         lines = [[_wrapped(text, width) for text, width in zip(row, widths, strict=True)] for row in rows]
         height = LINE * sum(max(map(len, row)) for row in lines)
         if top - height - LINE < 0.1:
-            return
+            figure.text(0.57, top, f"{table.title}: see the other forms", fontsize=6.4, color="#454b57")
+            top -= LINE
+            continue
         figure.text(0.57, top, table.title, fontsize=9, fontweight="bold")
         top = _table(figure, lines, widths, top - 0.006)
         if left_out := told_elsewhere(table):

@@ -18,7 +18,8 @@ from cop.briefing import basemap
 from cop.briefing.basemap import read_basemap
 from cop.briefing.facts import Table, facts_of, km, km2, place, rule_in_words
 from cop.briefing.form import as_html, as_png
-from cop.briefing.picture import told_elsewhere
+from cop.briefing.page import number_in_html
+from cop.briefing.picture import NOTE_CHARACTERS, notes_in_short, told_elsewhere
 from cop.planning.answers import totals
 from cop.planning.desk import Loaded
 from cop.planning.keeping import with_rule
@@ -61,6 +62,21 @@ def test_a_picture_says_how_many_gaps_it_has_no_room_for() -> None:
         told_elsewhere(gaps(12, "and 5 smaller ones"))
         == "and 3 more, listed in the other forms; and 5 smaller ones"
     )
+
+
+def test_a_picture_cuts_no_note_in_silence() -> None:
+    assert notes_in_short([]) == []
+    assert notes_in_short(["one", "two", "three"]) == ["! one", "! two", "! three"]
+    *_, last = notes_in_short(["one", "two", "x" * 500, "four", "five"])
+    assert last.endswith("x… (and 2 more in the other forms)")
+    assert len(last) == NOTE_CHARACTERS
+
+
+def test_a_number_beside_its_gap_has_a_line_to_it_and_one_in_its_gap_has_none() -> None:
+    assert number_in_html(3, 0.0, 0.0) == '<span class="number" style="left:0px;top:0px">3</span>'
+    line, number = number_in_html(12, 26.5, -10.0).split("</svg>")
+    assert line == '<svg class="leader"><line x2="26" y2="10"/>'
+    assert number == '<span class="number" style="left:26px;top:10px">12</span>'
 
 
 def test_a_gap_is_told_with_its_reasons_and_the_nearest_cover() -> None:
@@ -126,6 +142,14 @@ def test_a_saved_rule_that_is_broken_is_told() -> None:
         assert facts_of(with_rule(stated), AVAILABLE).rule.endswith(
             f"{100 * least:g} % are to be covered: that {words}."
         )
+
+
+def test_it_is_said_what_overlap_means_and_that_one_of_an_agency_may_not_be_enough() -> None:
+    both = (unit("E1", -87.65), unit("E2", -87.64))
+    area, *_, by_agency = facts(*both, rule=Rule(2)).tables[:3]
+    assert area.more == "Overlap: covered by more than 2."
+    assert by_agency.more == "Covers: what one of the agency reaches, though 2 are asked for."
+    assert facts(*both).tables[2].more == ""
 
 
 def test_nobody_near_is_said_and_no_gap_is_too() -> None:
