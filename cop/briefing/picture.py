@@ -11,7 +11,19 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from cop.briefing.basemap import Basemap
-from cop.briefing.drawing import CREDIT, blank, fill, foot, frame, ground, mark, plain, png_of, rgb
+from cop.briefing.drawing import (
+    CREDIT,
+    DOTS_AN_INCH,
+    blank,
+    fill,
+    foot,
+    frame,
+    ground,
+    mark,
+    plain,
+    png_of,
+    rgb,
+)
 from cop.briefing.facts import Facts, Table
 from cop.briefing.numbers import Size, Spot, asides, each_metre, spots
 from cop.briefing.page import COLORS, WORDS
@@ -37,7 +49,7 @@ def as_picture(facts: Facts, pieces: Sequence[JsonObject], basemap: Basemap, box
     figure = blank()
     _head(figure, facts)
     axes = figure.add_axes((0.045, 0.135, 0.5, 0.66))
-    _map(axes, pieces, basemap, box)
+    _map(figure, axes, pieces, basemap, box)
     _numbers(axes, spots(facts.middles[: ROWS["The gaps, largest first"]], pieces), box)
     _tables(figure, facts.tables)
     foot(figure, [*facts.provenance, CREDIT])
@@ -71,7 +83,7 @@ def _cut(text: str, most: int) -> str:
 def _numbers(axes: Axes, found: Sequence[Spot], box: BBox) -> None:
     """Each in its gap, or beside it where it would hide it, with a line to it."""
     axes.apply_aspect()
-    points_a_dot = 72 / axes.get_figure(root=True).dpi
+    points_a_dot = 72 / DOTS_AN_INCH
     shown = each_metre(box, axes.bbox.width * points_a_dot, axes.bbox.height * points_a_dot)
     ring = {"boxstyle": "round,pad=0.25", "facecolor": "white", "edgecolor": COLORS["gap"]}
     line = {"arrowstyle": "-", "color": COLORS["gap"], "linewidth": 0.9, "shrinkA": 0, "shrinkB": 0}
@@ -91,7 +103,7 @@ def _numbers(axes: Axes, found: Sequence[Spot], box: BBox) -> None:
         )
 
 
-def _map(axes: Axes, pieces: Sequence[JsonObject], basemap: Basemap, box: BBox) -> None:
+def _map(figure: Figure, axes: Axes, pieces: Sequence[JsonObject], basemap: Basemap, box: BBox) -> None:
     ground(axes, basemap)
     key = []
     for role, opacity in (("covered", 0.10), ("overlap", 0.20), ("gap", 0.45)):
@@ -108,7 +120,7 @@ def _map(axes: Axes, pieces: Sequence[JsonObject], basemap: Basemap, box: BBox) 
     frame(axes, box)
     if key:
         # below the map, as on it there is no corner that a gap may not lie in
-        axes.get_figure(root=True).legend(
+        figure.legend(
             handles=key,
             loc="lower left",
             bbox_to_anchor=(0.04, 0.073),

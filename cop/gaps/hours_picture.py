@@ -48,7 +48,7 @@ def drawn(told: ByHour, facts: Facts, static: Path | None) -> Figure:
     """The sheet; what it says in words are *facts*."""
     figure = blank()
     _head(figure, facts)
-    _map(figure.add_axes((0.035, 0.16, 0.46, 0.65)), told, static)
+    _map(figure, figure.add_axes((0.035, 0.16, 0.46, 0.65)), told, static)
     _table(figure.add_axes((0.655, 0.335, 0.32, 0.47)), told)
     _line(figure.add_axes((0.655, 0.13, 0.32, 0.14)), told)
     foot(figure, [*facts.provenance, CREDIT])
@@ -65,7 +65,7 @@ def _head(figure: Figure, facts: Facts) -> None:
         figure.text(0.03, 0.865 - 0.017 * line, "! " + plain(note)[:170], fontsize=7, color="#9a4a05")
 
 
-def _map(axes: Axes, told: ByHour, static: Path | None) -> None:
+def _map(figure: Figure, axes: Axes, told: ByHour, static: Path | None) -> None:
     box = _box(told.zones.shapes)
     ground(axes, read_basemap(None if static is None else static / "basemap", box))
     at = _class_of(told.found.mean_share)
@@ -81,7 +81,7 @@ def _map(axes: Axes, told: ByHour, static: Path | None) -> None:
     taken: list[Bbox] = []
     for rank, zone in enumerate(told.worst_first[:MOST_ZONES], start=1):
         taken.append(_label(axes, told, rank, zone, taken))
-    _key(axes.get_figure(root=True), keys)
+    _key(figure, keys)
 
 
 def _key(figure: Figure, keys: Sequence[Patch]) -> None:
