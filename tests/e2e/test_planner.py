@@ -121,7 +121,7 @@ async def test_an_answer_says_how_much_is_a_gap_and_why(fire: httpx.AsyncClient,
         assert 0 < gap < whole
         assert await km2_of(page, "Overlap") > 0
         first = page.locator(".gap-list .entry").first
-        await expect(first).to_contain_text("busy: Engine 7, who would close")
+        await expect(first).to_contain_text("busy (on scene): Engine 7, who would close")
         await expect(first).to_contain_text("nearest that counts: Firehouse")
         await page.get_by_role("button", name="How many cover").click()
         await expect(page.locator(".depths")).to_contain_text("nobody")
