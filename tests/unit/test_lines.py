@@ -61,9 +61,9 @@ async def test_a_long_line_is_parsed_beside_the_loop(monkeypatch: pytest.MonkeyP
     threaded = []
     real = asyncio.to_thread
 
-    async def to_thread(act: Any, *given: Any) -> Any:
+    async def to_thread(act: Any, *given: Any, **named: Any) -> Any:
         threaded.append(len(given[0]))
-        return await real(act, *given)
+        return await real(act, *given, **named)
 
     monkeypatch.setattr(asyncio, "to_thread", to_thread)
     await batches(lines(b"1\n" + json.dumps("x" * 600_000).encode()))
