@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection, PathCollection
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
+from matplotlib.patches import Patch, Rectangle
 from matplotlib.path import Path as Outline
 
 from cop.briefing.basemap import Basemap
@@ -61,6 +61,13 @@ def foot(figure: Figure, lines: Sequence[str]) -> None:
     """What makes the answer repeatable, small, at the bottom: two lines of it."""
     wrapped = textwrap.wrap(plain(" ".join(lines)), 235)[:2]
     figure.text(0.03, 0.05, "\n".join(wrapped), fontsize=5.8, color="#454b57", va="bottom")
+
+
+def key(figure: Figure, patches: Sequence[Patch], at: tuple[float, float], **style: Any) -> None:
+    """A legend in one line, below a map: on it there is no corner that nothing may lie in. *at* is its lower left."""
+    figure.legend(
+        handles=patches, loc="lower left", bbox_to_anchor=at, ncols=len(patches), frameon=False, **style
+    )
 
 
 def mark(figure: Figure, words: str) -> None:

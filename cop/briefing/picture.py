@@ -19,6 +19,7 @@ from cop.briefing.drawing import (
     foot,
     frame,
     ground,
+    key,
     mark,
     plain,
     png_of,
@@ -105,7 +106,7 @@ def _numbers(axes: Axes, found: Sequence[Spot], box: BBox) -> None:
 
 def _map(figure: Figure, axes: Axes, pieces: Sequence[JsonObject], basemap: Basemap, box: BBox) -> None:
     ground(axes, basemap)
-    key = []
+    patches = []
     for role, opacity in (("covered", 0.10), ("overlap", 0.20), ("gap", 0.45)):
         own = [
             shapely.geometry.shape(each["geometry"]) for each in pieces if each["properties"]["role"] == role
@@ -116,18 +117,10 @@ def _map(figure: Figure, axes: Axes, pieces: Sequence[JsonObject], basemap: Base
             patch = Patch(
                 facecolor=(*rgb(color), opacity), edgecolor=color, hatch=HATCH[role], label=WORDS[role]
             )
-            key.append(patch)
+            patches.append(patch)
     frame(axes, box)
-    if key:
-        # below the map, as on it there is no corner that a gap may not lie in
-        figure.legend(
-            handles=key,
-            loc="lower left",
-            bbox_to_anchor=(0.04, 0.073),
-            ncols=len(key),
-            fontsize=8,
-            frameon=False,
-        )
+    if patches:
+        key(figure, patches, (0.04, 0.073), fontsize=8)
 
 
 def _tables(figure: Figure, tables: Sequence[Table]) -> None:

@@ -17,7 +17,7 @@ from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
 
 from cop.briefing.basemap import read_basemap
-from cop.briefing.drawing import CREDIT, blank, fill, foot, frame, ground, mark, plain, png_of
+from cop.briefing.drawing import CREDIT, blank, fill, foot, frame, ground, key, mark, plain, png_of
 from cop.briefing.facts import Facts
 from cop.gaps.hours import MOST_ZONES, ByHour, facts_of, shares_between
 from layers.model import BBox
@@ -81,22 +81,8 @@ def _map(figure: Figure, axes: Axes, told: ByHour, static: Path | None) -> None:
     taken: list[Bbox] = []
     for rank, zone in enumerate(told.worst_first[:MOST_ZONES], start=1):
         taken.append(_label(axes, told, rank, zone, taken))
-    _key(figure, keys)
-
-
-def _key(figure: Figure, keys: Sequence[Patch]) -> None:
-    """The legend, below the map: on it there is no corner that a zone may not lie in."""
-    figure.legend(
-        handles=keys,
-        loc="lower left",
-        bbox_to_anchor=(0.028, 0.078),
-        ncols=len(keys),
-        fontsize=6.5,
-        frameon=False,
-        title="Covered, on the average of time",
-        title_fontsize=7,
-        alignment="left",
-    )
+    title = "Covered, on the average of time"
+    key(figure, keys, (0.028, 0.078), fontsize=6.5, title=title, title_fontsize=7, alignment="left")
 
 
 def _label(axes: Axes, told: ByHour, rank: int, zone: int, taken: Sequence[Bbox]) -> Bbox:
@@ -176,8 +162,8 @@ def _line(axes: Axes, told: ByHour) -> None:
     if len(told.steps) <= 12:
         # above all that can be drawn, as the curve within a step goes higher than its mean
         for middle, share in zip((steps[1:] + steps[:-1]) / 2, told.whole_share, strict=True):
-            above = (middle, 1.04)
-            axes.text(*above, _number(share), transform=axes.get_xaxis_transform(), ha="center", fontsize=6.5)
+            at = axes.get_xaxis_transform()
+            axes.text(middle, 1.04, _number(share), transform=at, ha="center", fontsize=6.5)
     axes.set_xlim(window.begin_us, window.end_us)
     axes.set_ylim(0, 100)
     shown = range(0, len(told.steps), max(len(told.steps) // 8, 1))

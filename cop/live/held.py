@@ -181,7 +181,9 @@ def _hundredths(value: float | None) -> int | None:
     return whole if whole < NONE and whole / 100 == value else None
 
 
-_MAYBE_IN_DISTRESS = f'"{DISTRESS}"'
+_MAYBE_IN_DISTRESS = (
+    f'"{DISTRESS}"'  # Looked for in every state, so that hardly any is parsed for its status.
+)
 _POINT = '{"type":"Point","coordinates":['
 
 

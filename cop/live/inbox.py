@@ -293,10 +293,9 @@ class News:
                 else:
                     yield crossing.left or self._left(crossing)
         for new in sight & lines.entered:
-            entering = lines.entering[new]
-            if not entering.keys() <= sight:
-                for old in entering.keys() - sight:
-                    yield entering[old].entered or self._entered(entering[old])
+            for old, crossing in lines.entering[new].items():
+                if old not in sight:
+                    yield crossing.entered or self._entered(crossing)
 
     def _join(self, lines: Iterable[Line], packing: bool) -> Joined:
         """The lines, for a viewer who sees both their ends."""

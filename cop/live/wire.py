@@ -289,11 +289,11 @@ def body(
             opening = f'{"," if text else ""}"{name}":['.encode()
             if sum(map(len, rows)) < JOINED_BYTES:
                 text.append(b"".join((opening, b",".join(rows), b"]")))
-                continue
-            text.append(opening)
-            for row in rows:
-                text += (row, b",")
-            text[-1] = b"]"
+            else:
+                text.append(opening)
+                for row in rows:
+                    text += (row, b",")
+                text[-1] = b"]"
     return Body(text, packed, sum(map(len, text)) + packed_bytes, packed_bytes // RECORD_BYTES)
 
 
