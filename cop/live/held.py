@@ -181,9 +181,8 @@ def _hundredths(value: float | None) -> int | None:
     return whole if whole < NONE and whole / 100 == value else None
 
 
-_MAYBE_IN_DISTRESS = (
-    f'"{DISTRESS}"'  # Looked for in every state, so that hardly any is parsed for its status.
-)
+# Looked for in every state, so that hardly any is parsed for its status.
+_MAYBE_IN_DISTRESS = f'"{DISTRESS}"'
 _POINT = '{"type":"Point","coordinates":['
 
 
