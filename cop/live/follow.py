@@ -236,5 +236,5 @@ class Follow:
         changed = [row.encode() for cell, row in rows.items() if sums.get(cell) != row]
         changed += [no_more(cell).encode() for cell in sums.keys() - rows.keys()]
         self.sums, reset, self.reset = rows, self.reset, False
-        body = wire.body(cells=changed)
+        body = wire.body(cells=[wire.led(changed)] if changed else ())
         return wire.layer_part(self.name_text, picture.epoch_text, 0, 0, body, reset=reset)

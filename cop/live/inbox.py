@@ -25,7 +25,7 @@ MOST_GONE = 1_000
 
 
 class Joined(NamedTuple):
-    """Rows of each kind, joined to one: puts, moves and gones as JSON, and moves as records."""
+    """Rows of each kind as one piece: puts, moves and gones as JSON (`wire.led`), and moves as records."""
 
     puts: bytes
     moves: bytes
@@ -92,9 +92,7 @@ class Rows:
             else:
                 self.moves.append(held.move)
         self.moved = []
-        return Joined(
-            b",".join(self.puts), b",".join(self.moves), b",".join(self.gones), b"".join(self.packed)
-        )
+        return Joined(wire.led(self.puts), wire.led(self.moves), wire.led(self.gones), b"".join(self.packed))
 
     def body(self, *, packing: bool) -> wire.Body:
         """The rows as part of a frame, moves as records where that is asked for and they can be said so."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+from cop.live import wire
 from cop.live.held import PACKED_AGE_MS, Held
 from cop.live.interest import Cell, Sight
 from cop.live.places import Places
@@ -37,7 +38,7 @@ class Step(NamedTuple):
 
 
 class Chunk(NamedTuple):
-    """Some features as rows, joined; shared by all who are told them in whole."""
+    """Some features as rows (`wire.led`); shared by all who are told them in whole."""
 
     rows: bytes
     ids: tuple[FeatureId, ...]
@@ -50,10 +51,10 @@ def _chunks(features: Iterable[Held]) -> Iterator[Chunk]:
         rows.append(held)
         size += len(held.put)
         if size >= CHUNK_BYTES:
-            yield Chunk(b",".join([row.put for row in rows]), tuple(row.id for row in rows))
+            yield Chunk(wire.led(row.put for row in rows), tuple(row.id for row in rows))
             rows, size = [], 0
     if rows:
-        yield Chunk(b",".join([row.put for row in rows]), tuple(row.id for row in rows))
+        yield Chunk(wire.led(row.put for row in rows), tuple(row.id for row in rows))
 
 
 class LayerPicture:

@@ -19,7 +19,7 @@ written once, when it changes; frames are joins of what was written.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -257,8 +257,13 @@ def gone_row(feature_id: str, why: str) -> bytes:
     return f'[{feature_id},"{why}"]'.encode()
 
 
-Pieces = Sequence[bytes]
+Pieces = Sequence[bytes | memoryview]
 """Bytes that follow each other. Viewers share them, so they are joined only where somebody wants them whole."""
+
+
+def led(rows: Iterable[bytes]) -> bytes:
+    """Rows of one kind as one piece, a comma before each: pieces of the same kind may follow it as they are."""
+    return b",".join((b"", *rows))
 
 
 class Body(NamedTuple):
@@ -266,10 +271,14 @@ class Body(NamedTuple):
 
     text: Pieces = ()
     packed: Pieces = ()
-    size: int = 0
-    """Bytes of both."""
+    text_bytes: int = 0
     records: int = 0
     """How many moves are packed."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of both."""
+        return self.text_bytes + RECORD_BYTES * self.records
 
 
 def body(
@@ -279,22 +288,23 @@ def body(
     packed: Sequence[bytes] = (),
     cells: Sequence[bytes] = (),
 ) -> Body:
-    """The lists of one layer of one frame, the empty ones left out. Each item is a row, or some that are joined."""
-    packed_bytes = sum(map(len, packed))
+    """The lists of one layer of one frame, the empty ones left out. Each item is what `led` gives, or whole records."""
+    records = sum(map(len, packed)) // RECORD_BYTES
     if not (puts or moves or gones or cells):
-        return Body((), packed, packed_bytes, packed_bytes // RECORD_BYTES)
-    text: list[bytes] = []
-    for name, rows in (("put", puts), ("move", moves), ("gone", gones), ("cells", cells)):
+        return Body((), packed, 0, records)
+    text: list[bytes | memoryview] = []
+    closing = b""
+    for opening, rows in (
+        (b'"put":[', puts),
+        (b'"move":[', moves),
+        (b'"gone":[', gones),
+        (b'"cells":[', cells),
+    ):
         if rows:
-            opening = f'{"," if text else ""}"{name}":['.encode()
-            if sum(map(len, rows)) < JOINED_BYTES:
-                text.append(b"".join((opening, b",".join(rows), b"]")))
-            else:
-                text.append(opening)
-                for row in rows:
-                    text += (row, b",")
-                text[-1] = b"]"
-    return Body(text, packed, sum(map(len, text)) + packed_bytes, packed_bytes // RECORD_BYTES)
+            text += (closing + opening, memoryview(rows[0])[1:], *rows[1:])
+            closing = b"],"
+    text.append(b"]")
+    return Body(text, packed, sum(map(len, text)), records)
 
 
 class Part(NamedTuple):
@@ -351,26 +361,28 @@ def frame(
     if anchor is not None:
         view += f'"anchor":{anchor},'
     opening = f'{{"type":"frame","time":{now_ms},{view}"layers":{{'
-    text: list[bytes] = []
-    records = 0
     comma = ""
+    pieces: list[bytes | memoryview] = []
+    size = records = 0
     for part in parts:
         opening += comma + part.opening
         if part.body.text:
-            text += (opening.encode(), *part.body.text)
+            before = opening.encode()
+            pieces += (before, *part.body.text)
+            size += len(before) + part.body.text_bytes
             opening = ""
         records += part.body.records
         comma = "},"
-    text.append((opening + ("}}}" if parts else "}}")).encode())
-    head = sum(map(len, text))
+    closing = (opening + ("}}}" if parts else "}}")).encode()
+    size += len(closing)
     if not records:
-        return Frame(text, head, packed=False)
-    padding = -head % 4
-    text[-1] += bytes(padding)
-    pieces = [head.to_bytes(4, "little"), *text]
+        return Frame([*pieces, closing], size, packed=False)
+    padding = bytes(-size % 4)
+    head = size.to_bytes(4, "little")
+    pieces = [head, *pieces, closing, padding]
     for part in parts:
         pieces += part.body.packed
-    return Frame(pieces, 4 + head + padding + RECORD_BYTES * records, packed=True)
+    return Frame(pieces, len(head) + size + len(padding) + RECORD_BYTES * records, packed=True)
 
 
 def hello(body: str, now_ms: int, tick_ms: int) -> str:

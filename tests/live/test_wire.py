@@ -121,6 +121,6 @@ def test_milliseconds_are_whole_and_cut_off(age):
 @given(st.text(min_size=1), st.text())
 def test_ids_and_words_of_any_script_survive_the_wire(feature_id, word):
     row = wire.put_row(wire.text_of(feature_id), None, wire.text_of({"callsign": word}), 1, None)
-    part = wire.layer_part(wire.text_of("a.b"), EPOCH, 0, 1, wire.body([row]), reset=True)
+    part = wire.layer_part(wire.text_of("a.b"), EPOCH, 0, 1, wire.body([wire.led([row])]), reset=True)
     (item,) = json.loads(wire.whole(wire.frame(7, [part])))["layers"]["a.b"]["put"]
     assert (item["id"], item["properties"]["callsign"]) == (feature_id, word)
