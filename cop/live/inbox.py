@@ -235,15 +235,16 @@ class News:
     def _told(self, sight: Sight, packing: bool) -> tuple[list[bytes], list[Joined]]:
         """Moves and the rest. For each viewer and each of its cells, so it is done by what loops in C."""
         lines = self._sorted_by(sight.resolution)
-        cells = WORLD if sight.resolution is None else sight.cells
+        world = sight.resolution is None
+        cells, row = (WORLD, WORLD) if world else (sight.cells, sight.row)
         moves: list[bytes] = []
         others: list[Joined] = []
         both: list[Joined] = []
         if sight.statuses is None:
             written = self._written_by(sight.resolution, packing)
-            moves = list(filter(None, map(written.plain.get, cells)))
+            moves = list(filter(None, map(written.plain.get, row)))
             if written.others:
-                others = list(filter(None, map(written.others.get, cells)))
+                others = list(filter(None, map(written.others.get, row)))
             if lines.leaving:
                 both += self._crossing(lines, cells, packing)
         if lines.loose or sight.statuses is not None:

@@ -23,7 +23,8 @@ from tests.bench import Bench, Figure
 from tests.bench.live_scene import Scene, scene
 from tests.bench.service import free_port
 
-FEW, MANY = 8, 1_000
+FEW, MANY = 24, 1_000
+"""The first 24 look at the map in every size that the thousand do; the first eight do not."""
 UNITS = {"": 1_000, "_large": 10_000}
 """Small frames, of which most is what surrounds them, and large ones."""
 FEWER = {("json", "_large"): 400}
