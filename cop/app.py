@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -14,6 +13,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import web
+from cop import garbage
 from cop.analysts import Analysts
 from cop.api import (
     admin,
@@ -142,9 +142,7 @@ def create_app(settings: Settings) -> FastAPI:
 
 def create() -> FastAPI:
     """The application for the environment's settings: what each worker of `cop serve` builds."""
-    # The picture is many small objects that live long and know no cycles: to look through them all at every 700
-    # new ones would cost a third of each tick.
-    gc.set_threshold(50_000, 20, 50)
+    garbage.seldom()
     return create_app(Settings.from_environment())
 
 

@@ -19,6 +19,7 @@ from websockets.frames import Frame
 from websockets.http11 import Request
 from websockets.protocol import State
 
+from cop.garbage import ended
 from cop.live import wire
 
 SOCKET = "cop.socket"
@@ -112,6 +113,7 @@ class BoundedHttp(HttpToolsProtocol):
         """The socket is gone."""
         self._expect_no_more()
         super().connection_lost(exc)
+        ended.one_more(self.loop)
 
     def _expect(self) -> None:
         if self._due is None:
@@ -160,6 +162,11 @@ class BoundedWebsocket(WebSocketsSansIOProtocol):
             # A head that only the websocket's own parser refuses; uvicorn would leave such a socket open for ever.
             self.transport.write(b"".join(self.conn.data_to_send()))
             self.transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The socket is gone."""
+        super().connection_lost(exc)
+        ended.one_more(self.loop)
 
     def handle_events(self) -> None:
         """Count the frames that have come, then take one at a time: nothing follows one that ends the connection."""
