@@ -37,6 +37,7 @@ from cop.api import (
     jobs,
     landing,
     live,
+    search,
     session,
     tiles,
 )
@@ -77,6 +78,7 @@ ROUTERS = (
     changes,
     events,
     feeds,
+    search,
 )
 
 
