@@ -62,6 +62,37 @@ async def test_a_large_layer_comes_summed_and_apart_where_one_zooms_in(
         await expect(page.get_by_role("row", name="E0")).to_be_visible()
 
 
+async def test_a_unit_that_is_not_in_view_is_found_and_gone_to(
+    fire: httpx.AsyncClient, browser: Browser
+) -> None:
+    await layer(fire, "cfd.units", title="Engines")
+    crowd = [point(f"E{n}", LOOP[0] + n / 100_000, LOOP[1]) for n in range(30)]
+    await push(fire, "cfd.units", *crowd, point("far", LOOP[0] - 2, LOOP[1], callsign="Medic 7"))
+    url = await ticket(fire)
+    async with opened(browser, url, fragment=at(*LOOP, 13) + "&limit=20&table") as page:
+        await expect(page.locator(".layers")).to_contain_text("summed")  # so the page holds what is in view
+        search = page.get_by_role("combobox")
+        await search.fill("medic 8")
+        await expect(page.locator("#hits")).to_have_text("Nothing of that name in this picture")
+        await search.fill("medic 7")
+        await expect(page.get_by_role("option")).to_contain_text("Medic 7")
+        await search.press("Enter")
+        await expect(page.locator(".card")).to_contain_text("Medic 7")
+        await page.wait_for_url(re.compile(rf"at={LOOP[0] - 2:.4f}"))
+
+
+async def test_enter_takes_the_hit_that_comes_from_afar(fire: httpx.AsyncClient, browser: Browser) -> None:
+    await layer(fire, "cfd.units", title="Engines")
+    crowd = [point(f"E{n}", LOOP[0] + n / 100_000, LOOP[1]) for n in range(30)]
+    await push(fire, "cfd.units", *crowd, point("far", LOOP[0] - 2, LOOP[1], callsign="Medic 7"))
+    url = await ticket(fire)
+    async with opened(browser, url, fragment=at(*LOOP, 13) + "&limit=20") as page:
+        await expect(page.locator(".layers")).to_contain_text("summed")
+        await page.get_by_role("combobox").fill("medic 7")
+        await page.get_by_role("combobox").press("Enter")
+        await expect(page.locator(".card")).to_contain_text("Medic 7")
+
+
 async def test_distress_among_many_is_still_shouted(fire: httpx.AsyncClient, browser: Browser) -> None:
     await scene(fire)
     for theme in ("light", "dark"):

@@ -100,6 +100,23 @@ async def test_whom_a_status_leaves_out_is_said_beside_it(fire: httpx.AsyncClien
         await expect(said(page, "Left out")).to_contain_text("leaves out 1 of 3 of Stations: open")
 
 
+async def test_a_few_of_many_layers_are_ticked_from_none(fire: httpx.AsyncClient, browser: Browser) -> None:
+    await stations(fire)
+    url = await ticket(fire, "plan")
+    async with opened(browser, url, fragment=planned()) as page:
+        panel = page.locator(".planner")
+        await panel.locator("summary").first.click()
+        layers = panel.locator("details", has_text="Layers that count").last
+        await layers.locator("summary").click()
+        await layers.get_by_role("button", name="None").click()
+        await expect(layers.locator("summary")).to_have_text("Layers that count: all, until you tick one")
+        await expect(layers.locator(":checked")).to_have_count(0)
+        await layers.get_by_label("Engines").check()
+        await expect(layers.locator("summary")).to_have_text("Layers that count: 1 of 2")
+        await layers.get_by_role("button", name="All").click()
+        await expect(layers.locator(":checked")).to_have_count(2)
+
+
 async def test_names_from_outside_stay_text_in_the_panel(fire: httpx.AsyncClient, browser: Browser) -> None:
     await layer(fire, "cfd.stations", "assets", title="<i>Stations</i>", reach_m=2000)
     await push(fire, "cfd.stations", point("s1", LNG, LAT, name="<img src=x onerror=alert(1)>"))
@@ -191,7 +208,7 @@ async def test_a_station_removed_makes_the_gap_grow_and_undone_it_is_as_before(
     async with opened(browser, url, fragment=planned(STATION, "tab=changes")) as page:
         await page.get_by_role("button", name="Remove it").click()
         assert await km2_of(page, "Gap", 1) > await km2_of(page, "Gap", 0)
-        await expect(said(page, "What if")).to_contain_text("Newly uncovered")
+        await expect(said(page, "What becomes of it")).to_contain_text("Newly uncovered")
         assert "a=r~cfd.stations~s1" in page.url
         await page.screenshot(path=ARTEFACTS / "planner-what-if.png")
         await page.reload()
@@ -214,6 +231,21 @@ async def test_two_variants_stand_side_by_side(fire: httpx.AsyncClient, browser:
         assert "shown=b" in page.url
 
 
+async def test_the_variants_can_be_compared_while_a_card_is_open(
+    fire: httpx.AsyncClient, browser: Browser
+) -> None:
+    await stations(fire)
+    url = await ticket(fire, "plan")
+    async with opened(browser, url, fragment=planned(STATION, "tab=changes", "a=r~cfd.stations~s1")) as page:
+        await expect(page.locator(".card")).to_be_visible()
+        gap = page.locator(".compared tr.main")
+        await expect(gap).to_be_in_viewport(ratio=1)
+        row, panel = await gap.bounding_box(), await page.locator(".planner").bounding_box()
+        assert row is not None
+        assert panel is not None
+        assert row["y"] + 5 * row["height"] < panel["y"] + panel["height"]
+
+
 async def test_a_handle_is_dragged_and_the_gap_changes(fire: httpx.AsyncClient, browser: Browser) -> None:
     await stations(fire)
     url = await ticket(fire, "plan")
@@ -226,6 +258,8 @@ async def test_a_handle_is_dragged_and_the_gap_changes(fire: httpx.AsyncClient, 
         await page.mouse.down()
         await page.mouse.move(x - 150, y + 60, steps=8)
         await expect(page.locator(".compared")).to_contain_text("A")  # before it is let go
+        await page.mouse.move(x - 151, y + 60)
+        await expect(page.locator(".hover")).to_have_count(0)  # which would lie over its name
         await page.mouse.up()
         await expect(page.locator(".changes")).to_contain_text("Firehouse 1 moves")
         assert await km2_of(page, "Gap", 1) != await km2_of(page, "Gap", 0)
@@ -271,9 +305,14 @@ async def test_a_timeline_marks_its_worst_moment_and_leads_to_it(
         await expect(page.get_by_role("img", name="The gap over time")).to_be_visible()
         told = said(page, "The moment")
         await expect(told).to_contain_text("covered 0 %, by 0")
-        await page.get_by_label("Moment", exact=True).press("Home")
+        slider, first = page.get_by_label("Moment", exact=True), (now + timedelta(minutes=30)).astimezone()
+        await slider.press("Home")
         await expect(told).to_contain_text("by 1")
         await page.wait_for_url("**when=*")
+        await expect(slider).to_be_focused()  # and goes on from there
+        await expect(page.locator("#planner-content")).to_contain_text(
+            f"On the map: {first.day} {first:%b}, {first:%H:%M}"
+        )
         await page.get_by_text("The same as a table").click()
         await expect(page.locator("#planner-content table tbody tr")).to_have_count(6)
         await page.screenshot(path=ARTEFACTS / "planner-timeline.png")

@@ -1,6 +1,7 @@
 // What the page asks over HTTP. Answers that are not 2xx become `Refused`, with the server's own words.
 
 import type { Ref } from "./map/symbol-pool.ts";
+import type { Known } from "./search.ts";
 import type { Geometry, Properties } from "./wire.ts";
 
 export class Refused extends Error {
@@ -44,6 +45,16 @@ function pathOf(ref: Ref): string {
 
 export function getItem(ref: Ref, signal: AbortSignal): Promise<Item> {
   return ask(pathOf(ref), { signal });
+}
+
+/** What the server knows under such a name, in the layers that an operation draws, or in all. */
+export async function getKnown(
+  text: string,
+  operation: string | null,
+  signal: AbortSignal,
+): Promise<Known[]> {
+  const query = new URLSearchParams({ q: text, limit: "200", ...(operation === null ? {} : { operation }) });
+  return (await ask<{ hits: Known[] }>(`/search?${query}`, { signal })).hits;
 }
 
 /** The last 500 positions: at one in 10 s, the last hour and a half. */

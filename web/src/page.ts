@@ -29,7 +29,7 @@ import {
   summedLayers,
 } from "./summary.ts";
 import { read, type Settings, write } from "./url.ts";
-import type { BBox, View } from "./wire.ts";
+import type { BBox, Position, View } from "./wire.ts";
 
 /** Where the map is before the picture says where to look: the city whose streets we carry. */
 const FIRST_LOOK: Camera = { lng: -87.69, lat: 41.87, zoom: 10 };
@@ -88,6 +88,8 @@ export class Page {
   });
   /** Whether the picture is asked for by view: counts then mean what is in view and a little around. */
   readonly byView = signal(false);
+  /** Whether there may be features that are not held here. */
+  readonly isPartial = computed(() => this.byView.value || this.summed.value.length > 0);
   readonly live = computed(() => this.link.value.state === "live");
   readonly missingSince = computed(() => this.state.value.missingSince);
   readonly planner = new Planner(this);
@@ -120,7 +122,8 @@ export class Page {
         if (!this.planner.click(at, !onSymbol)) this.#pick(refs);
       },
       onHover: (over, x, y, bareAt) => {
-        const named = this.planner.point(bareAt, x, y) ? null : over;
+        const isTold = this.planner.point(bareAt, x, y) || this.planner.variants.isDragging;
+        const named = isTold ? null : over;
         if (named !== null || this.hover.peek() !== null) this.hover.value = named && { over: named, x, y };
       },
       onCamera: (now, byHand) => this.#moved(now, byHand),
@@ -157,11 +160,11 @@ export class Page {
     });
   }
 
-  /** Selects a feature and brings it into view. */
-  show(ref: Ref): void {
+  /** Selects a feature and brings it into view; `known` is where it is if it is not held. */
+  show(ref: Ref, known: Position | null = null): void {
     this.#isPlaced();
     this.select(ref);
-    const at = this.map.placeOf(ref);
+    const at = this.map.placeOf(ref) ?? known;
     if (at) this.map.goTo(at[0]!, at[1]!);
   }
 

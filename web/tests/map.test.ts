@@ -122,6 +122,20 @@ test("picking finds what is drawn near, nearest first, and nothing that is hidde
   expect(near()).toEqual([]);
 });
 
+test("what is not asked for is dimmed, and found by the pointer all the same", () => {
+  const pool = new SymbolPool("units", 0);
+  const layer = layerOf([0, 0], [1, 1]);
+  const dimmed = () => [0, 1].map((i) => (pool.instances.flags(i) & Flag.Dimmed) > 0);
+  pool.isAsked = (info, properties) => info.id === "cfd.units" && properties["status"] === "available";
+  layer.features[0]!.properties = { status: "available" };
+  pool.change(layer, WHOLE, "#D55E00");
+  expect(dimmed()).toEqual([false, true]);
+  expect(pool.instances.near(mercatorX(1), mercatorY(1), 0.002 / 360, 0)).toHaveLength(1);
+  pool.isAsked = null;
+  pool.change(layer, WHOLE, "#D55E00");
+  expect(dimmed()).toEqual([false, false]);
+});
+
 test("units that stand at one spot are fanned out, and around an incident that stands there", () => {
   const pool = new SymbolPool("units", 0);
   const layer = layerOf([0, 0], [0, 0], [0, 0], [9, 9]);

@@ -121,6 +121,33 @@ test("an exact id is as good as an exact callsign", () => {
   expect(hits.map((hit) => hit.kind === "feature" && hit.name)).toEqual(["Zulu", "E42"]);
 });
 
+const E42 = {
+  layer: "cfd.units",
+  id: "u42",
+  name: "E42",
+  status: "en_route",
+  type: "engine",
+  at: [-87.6, 41.9],
+};
+
+test("what the server knows is found among what is held, with where it is", () => {
+  const held = state([[layerInfo("cfd.units"), [put("u1", 0, 0, { callsign: "E421" })]]]);
+  const [first, second, ...more] = search(held, "e42", [E42]);
+  expect(first).toMatchObject({ name: "E42", detail: "Fire · en route", at: [-87.6, 41.9] });
+  expect(first).toMatchObject({ properties: { unit_type: "engine", status: "en_route" } });
+  expect(second).toMatchObject({ name: "E421", at: null });
+  expect(more).toEqual([]);
+});
+
+test.each([
+  ["is held", state([[layerInfo("cfd.units"), [put("u42", 0, 0, { callsign: "E42" })]]]), 1],
+  ["is of a layer that has left", EMPTY, 0],
+  ["is no hit by this rule", state([[layerInfo("cfd.units"), []]]), 0],
+])("what the server knows is not listed again if it %s", (why, held, count) => {
+  const known = why.startsWith("is no hit") ? { ...E42, id: "x", name: "Medic 4 of 2" } : E42;
+  expect(search(held, "e42", [known])).toHaveLength(count);
+});
+
 test("a search for a place that looks like coordinates goes there", () => {
   expect(search(EMPTY, "41.88 -87.63")).toEqual([{ kind: "place", lng: -87.63, lat: 41.88 }]);
 });

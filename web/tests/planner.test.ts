@@ -16,7 +16,7 @@ import {
   type Step,
   type VariantAnswer,
 } from "../src/planner/answers.ts";
-import { Asking, inWords as troubleInWords, Newest } from "../src/planner/asking.ts";
+import { Asking, inWords as troubleInWords, Newest } from "../src/asking.ts";
 import { CellSet } from "../src/planner/cell-set.ts";
 import { chart, niceCeiling, stepAt, xOf } from "../src/planner/chart.ts";
 import {
@@ -33,6 +33,7 @@ import {
   EMPTY_PLAN,
   fromLocalInput,
   inWords,
+  lastingOf,
   localInput,
   type Plan,
   questionOf,
@@ -40,10 +41,17 @@ import {
   wholeOf,
   windowOf,
 } from "../src/planner/plan.ts";
-import { capabilitiesOf, counting, leftOutInWords, leftOutOf, statusesOf } from "../src/planner/words.ts";
+import {
+  capabilitiesOf,
+  counting,
+  isPart,
+  leftOutInWords,
+  leftOutOf,
+  statusesOf,
+} from "../src/planner/words.ts";
 import { Holding } from "../src/holding.ts";
 import { apply, EMPTY } from "../src/state.ts";
-import { type Frame, type LayerInfo, parse, type Put } from "../src/wire.ts";
+import { type Frame, type LayerInfo, parse, type Properties, type Put } from "../src/wire.ts";
 import { EPOCH, frame, hello, layerInfo, put } from "./recorded.ts";
 
 const LOOP: [number, number] = [-87.6278, 41.882];
@@ -112,6 +120,11 @@ test("a timeline has a window instead of a moment", () => {
   expect(windowOf(EMPTY_PLAN, 3 * 3_600_000 + 59_000)).toEqual({ from: 0, to: 3 * 3_600_000 });
 });
 
+test("questions that differ in their moment alone are told by one timeline", () => {
+  expect(lastingOf(plan({ at: NOW }))).toBe(lastingOf(plan({})));
+  expect(lastingOf(plan({ atLeast: 2 }))).not.toBe(lastingOf(plan({})));
+});
+
 test("a moment goes through its input and comes back to the minute; half of one is none", () => {
   const at = Date.UTC(2026, 6, 1, 12, 34);
   expect(fromLocalInput(localInput(at))).toBe(at);
@@ -169,6 +182,21 @@ test("a layer of units is told of only if all of it is left out; without a choic
   expect(leftOutOf(picture, units, ["available"])).toEqual([]);
   expect(leftOutOf(picture, units, ["open"])).toMatchObject([{ count: 2, of: 2 }]);
   expect(leftOutOf(picture, layers, [])).toEqual([]);
+});
+
+test.each([
+  ["whatever is set", {}, "units", {}, true],
+  ["no incident", {}, "incidents", {}, false],
+  ["another layer", { layers: ["ems.units"] }, "units", {}, false],
+  ["another agency", { agencies: ["ems"] }, "units", {}, false],
+  ["another status", { statuses: ["available"] }, "units", { status: "on_scene" }, false],
+  ["the status", { statuses: ["available"] }, "units", { status: "available" }, true],
+  ["no status", { statuses: [null] }, "assets", {}, true],
+  ["no capability", { capabilities: ["als"] }, "units", { unit_type: "engine" }, false],
+  ["one of its capabilities", { capabilities: ["als"] }, "units", { capabilities: ["bls", "als"] }, true],
+] as const)("of what is asked for is, with %s: %j", (_, set, kind, properties, expected) => {
+  const asked = plan(set as unknown as Partial<Plan>);
+  expect(isPart(asked, layerInfo("cfd.x", { kind }), properties as unknown as Properties)).toBe(expected);
 });
 
 test("what can be chosen is what the picture has, and null for those without", () => {
@@ -432,6 +460,20 @@ test("a later question ends the one before, whichever answer comes first", async
   const second = asking.ask(late("second", 100));
   await vi.runAllTimersAsync();
   expect([await first, await second, asking.answer]).toEqual([null, "second", "second"]);
+});
+
+test("an answer stands until the next one comes only if it is to be kept, and never beyond a failure", async () => {
+  const asking = new Asking<string>();
+  const never = () => new Promise<string>(() => {});
+  await asking.ask(() => Promise.resolve("now"));
+  void asking.ask(never, true);
+  void asking.ask(never, true);
+  expect([asking.state.value.phase, asking.answer, asking.peek()]).toEqual(["working", "now", "now"]);
+  void asking.ask(never);
+  expect(asking.answer).toBeNull();
+  await asking.ask(() => Promise.resolve("then"));
+  await asking.ask(() => Promise.reject(new Refused(422, "Too early.")), true);
+  expect(asking.answer).toBeNull();
 });
 
 test("while one what-if is under way only the newest waits", async () => {

@@ -10,7 +10,7 @@ import {
   ScaleControl,
 } from "maplibre-gl";
 import type { FeatureCollection } from "geojson";
-import type { State } from "../state.ts";
+import { EMPTY, type State } from "../state.ts";
 import type { BBox, Kind, Position } from "../wire.ts";
 import { areas, names } from "./areas.ts";
 import { BASEMAP_SOURCES, basemapOf } from "./basemap.ts";
@@ -28,7 +28,7 @@ import {
   upperLayers,
 } from "./overlays.ts";
 import { SymbolLayers } from "./symbol-layers.ts";
-import type { Ref } from "./symbol-pool.ts";
+import type { IsAsked, Ref } from "./symbol-pool.ts";
 import { drawSymbol, glyphOf, shapeOf } from "./symbols.ts";
 import { PALETTE, type Theme } from "./theme.ts";
 import { TiledLayers } from "./tiled-layers.ts";
@@ -139,6 +139,11 @@ export class PictureMap {
     this.#stale.add("areas").add("names").add("callsigns").add("cells");
     if (this.#state) this.draw({ ...this.#state, changes: new Map() });
     this.#writeCallsigns();
+  }
+
+  /** Dims the symbols of what is not asked for and shrinks the others; null: neither. */
+  dim(isAsked: IsAsked | null): void {
+    this.#symbols.dim(isAsked, this.#state ?? EMPTY);
   }
 
   select(ref: Ref | null): void {

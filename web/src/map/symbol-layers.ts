@@ -4,7 +4,7 @@
 import type { Map as MapLibre } from "maplibre-gl";
 import { type LayerState, type State, WHOLE } from "../state.ts";
 import type { Kind, Position } from "../wire.ts";
-import { type Ref, SymbolPool } from "./symbol-pool.ts";
+import { type IsAsked, type Ref, SymbolPool } from "./symbol-pool.ts";
 import { shapeOf } from "./symbols.ts";
 import type { Theme } from "./theme.ts";
 import { type Inks, mercatorX, mercatorY, SymbolLayer } from "./units.ts";
@@ -26,6 +26,9 @@ const SLACK_PX = 6;
 
 /** Below this zoom a street is thinner than a symbol: fanning out would say more than it shows. */
 const FAN_ZOOM = 12;
+
+/** How large symbols are over hexes that somebody looks at, as a part of what they are otherwise. */
+const SHRUNK = 0.65;
 
 export class SymbolLayers {
   #pools: Record<SymbolKind, SymbolPool>;
@@ -61,6 +64,16 @@ export class SymbolLayers {
       this.#pools[kind].hide(layers);
       this.#layers[kind].dirty = true;
     }
+  }
+
+  /** Dims what is not asked for and shrinks the rest, so that what lies below is seen; null: neither. */
+  dim(isAsked: IsAsked | null, state: State): void {
+    if (isAsked === this.#pools.units.isAsked) return;
+    for (const kind of SYMBOL_KINDS) {
+      this.#pools[kind].isAsked = isAsked;
+      this.#layers[kind].shrunk = isAsked ? SHRUNK : 1;
+    }
+    this.draw(state, true);
   }
 
   select(ref: Ref | null): void {

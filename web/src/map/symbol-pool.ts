@@ -4,7 +4,7 @@
 import { MOVE_WIDTH } from "../holding.ts";
 import type { Change, Feature, LayerState } from "../state.ts";
 import { goesStale } from "../state.ts";
-import type { Kind, LayerInfo } from "../wire.ts";
+import type { Kind, LayerInfo, Properties } from "../wire.ts";
 import { anchor } from "./areas.ts";
 import { colorOf, glyphOf, ringOf } from "./symbols.ts";
 import { Flag, Instances, type Place } from "./units.ts";
@@ -14,6 +14,9 @@ export interface Ref {
   id: string;
 }
 
+/** Whether a feature is part of what is being looked at. */
+export type IsAsked = (info: LayerInfo, properties: Properties) => boolean;
+
 export class SymbolPool {
   readonly instances: Instances;
   /** Instance by slot for each layer; -1 or undefined: the slot draws nothing. */
@@ -21,6 +24,8 @@ export class SymbolPool {
   #owner: (Ref | undefined)[] = [];
   #hidden: ReadonlySet<string> = new Set();
   #selected: Ref | null = null;
+  /** What is drawn from now on is dimmed unless this holds; null: nothing is. */
+  isAsked: IsAsked | null = null;
 
   constructor(
     readonly kind: Kind,
@@ -110,6 +115,7 @@ export class SymbolPool {
     this.#owner[instance] = ref;
     const shown = this.#hidden.has(info.id) ? 0 : Flag.Shown;
     const selected = isSame(ref, this.#selected) ? Flag.Selected : 0;
+    const dimmed = this.isAsked?.(info, feature.properties) === false ? Flag.Dimmed : 0;
     this.instances.set(instance, {
       lng: at[0]!,
       lat: at[1]!,
@@ -120,7 +126,7 @@ export class SymbolPool {
       glyph: glyphOf(info.kind, feature.properties),
       ring: ringOf(info.kind, feature.properties),
       color: colorOf(info.kind, color),
-      flags: shown | selected,
+      flags: shown | selected | dimmed,
     });
   }
 

@@ -114,6 +114,11 @@ export function typeOf(kind: Kind, properties: Properties): string {
   return typeof type === "string" ? type : "";
 }
 
+/** The properties of a feature of which only this is known. */
+export function typed(kind: Kind, type: string | null): Properties {
+  return type === null ? {} : { [TYPE_PROPERTY[kind]]: type };
+}
+
 /** The glyph's number in the atlas. A type nobody drew a glyph for gets its kind's own. */
 export function glyphOf(kind: Kind, properties: Properties): number {
   return NUMBER.get(typeOf(kind, properties)) ?? NUMBER.get(DEFAULT[kind])!;

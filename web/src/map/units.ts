@@ -17,6 +17,8 @@ const BYTES = FLOATS * 4;
 export enum Flag {
   Shown = 1,
   Selected = 2,
+  /** Not what is being looked at: small and faint, unless it is in distress or selected. */
+  Dimmed = 4,
 }
 
 /** Everything drawn of one symbol. */
@@ -244,6 +246,9 @@ export class Instances {
 
 const SHAPE_NUMBER: Record<Shape, number> = { circle: 0, diamond: 1, square: 2 };
 
+/** How large and how opaque a dimmed symbol is, beside one that is not. */
+const DIMMED = { size: 0.8, opacity: 0.35 };
+
 /** How far a symbol's quad reaches beyond the radius of its frame: room for edge, nose and selection. */
 const EXTENT = 1.7;
 
@@ -261,10 +266,13 @@ uniform vec2 scale;
 uniform float now;
 uniform float originY;
 uniform int pass;
+uniform float shrunk;
 out vec2 p;
 flat out uvec3 vLook;
 flat out vec3 vColor;
 flat out vec2 vAge;                  // age as a part of stale-after, heading
+flat out float vSize;                // as a part of its full size
+flat out float vOpacity;
 void main() {
   bool first = look.y == 3u || (look.z & 2u) != 0u;
   if ((look.z & 1u) == 0u || first != (pass == 1)) { gl_Position = vec4(2., 2., 2., 1.); return; }
@@ -272,7 +280,10 @@ void main() {
   float stretch = cosh(3.14159265 * (1. - 2. * (originY + position.y)));
   float moved = motion.x * min(age, ${RECKONING_S}.) * stretch / ${EQUATOR_M.toFixed(1)};
   vec4 at = matrix * vec4(position + moved * vec2(sin(motion.y), -cos(motion.y)), 0., 1.);
-  at.xy += (corner + vec2(asideX, asideY) * ${(2 / EXTENT / FAN_STEPS).toFixed(6)}) * scale * at.w;
+  bool dimmed = !first && (look.z & 4u) != 0u;
+  vSize = first ? 1. : dimmed ? shrunk * ${DIMMED.size.toFixed(2)} : shrunk;
+  vOpacity = dimmed ? ${DIMMED.opacity.toFixed(2)} : 1.;
+  at.xy += (corner * vSize + vec2(asideX, asideY) * ${(2 / EXTENT / FAN_STEPS).toFixed(6)}) * scale * at.w;
   gl_Position = at;
   p = corner * ${EXTENT};
   vLook = look;
@@ -292,6 +303,8 @@ in vec2 p;
 flat in uvec3 vLook;
 flat in vec3 vColor;
 flat in vec2 vAge;
+flat in float vSize;
+flat in float vOpacity;
 out vec4 result;
 
 float frame(vec2 q) {
@@ -305,7 +318,7 @@ float nose(vec2 q, float heading) {
   return max((abs(n.x) - (1.52 - n.y) * .7) * .82, 1. - n.y);
 }
 void paint(inout vec4 under, vec3 color, float distance) {
-  float cover = clamp(.5 - distance / pixel, 0., 1.);
+  float cover = clamp(.5 - distance * vSize / pixel, 0., 1.);
   under = mix(under, vec4(color, 1.), cover);
 }
 void main() {
@@ -345,7 +358,7 @@ void main() {
     c.rgb = mix(c.rgb, stale ? ink : vec3(1.), k * c.a);
   }
   if (c.a < .01) discard;
-  result = vec4(c.rgb * c.a, c.a);
+  result = vec4(c.rgb * c.a, c.a) * vOpacity;
 }`;
 
 const UNIFORMS = [
@@ -354,6 +367,7 @@ const UNIFORMS = [
   "now",
   "originY",
   "pass",
+  "shrunk",
   "atlas",
   "shape",
   "pixel",
@@ -377,6 +391,8 @@ export class SymbolLayer implements CustomLayerInterface {
   inks: Inks = { hollow: [1, 1, 1], ink: [0.3, 0.3, 0.3] };
   /** Whether distress is at its red moment; always 1 under reduced motion. */
   blink = 1;
+  /** How large a symbol is drawn, as a part of `size`; those in distress and the selected one keep theirs. */
+  shrunk = 1;
   /** Set when `instances` changed, so that they are sent to the graphics card once and not every frame. */
   dirty = true;
   anySelected = false;
@@ -455,6 +471,7 @@ export class SymbolLayer implements CustomLayerInterface {
     gl.uniform1f(u.originY, originY);
     gl.uniform1i(u.shape, SHAPE_NUMBER[this.shape]);
     gl.uniform1f(u.blink, this.blink);
+    gl.uniform1f(u.shrunk, this.shrunk);
     gl.uniform3f(u.hollow, ...this.inks.hollow);
     gl.uniform3f(u.ink, ...this.inks.ink);
     gl.activeTexture(gl.TEXTURE0);

@@ -1,41 +1,74 @@
 // The search: a text field and its list of hits, worked by keyboard as a combobox.
 
 import { useEffect, useRef, useState } from "preact/hooks";
-import { coordinates } from "../format.ts";
+import { Asking } from "../asking.ts";
+import { coordinates, parseCoordinates } from "../format.ts";
+import { getKnown } from "../http.ts";
 import type { Page } from "../page.ts";
-import { type Hit, search } from "../search.ts";
-import { featureById } from "../state.ts";
+import { type Hit, type Known, search } from "../search.ts";
 import { Symbol } from "./symbol.tsx";
 
-/** By how many zooms a search that found nothing looks further: over eight times as much in either direction. */
-const FURTHER = 3;
+/** How long the typing rests before the server is asked for what is not held here. */
+const REST_MS = 250;
 
 export function SearchBox({ page }: { page: Page }) {
   const input = useRef<HTMLInputElement>(null);
   const [text, setText] = useState("");
-  const [at, setAt] = useState(0);
   const [open, setOpen] = useState(false);
+  /** Which hit was chosen by keyboard, and stays so while others come in; null: the best. */
+  const [chosen, setChosen] = useState<string | null>(null);
+  /** Enter was pressed before there was a hit: the first that comes is taken. */
+  const [isAwaited, setAwaited] = useState(false);
+  const elsewhere = useRef(new Asking<Known[]>()).current;
+  const isAsked = page.isPartial.value && text.trim() !== "" && !parseCoordinates(text);
   // at once, not with the next render: whoever types fast has the next letter under way already
   useEffect(() => void (page.focusSearch = () => input.current?.focus()), []);
   if (open) page.now.value; // what was looked for may come into the picture meanwhile
-  const hits = open ? search(page.state.peek(), text) : [];
+  const asked = elsewhere.state.value;
+  const find = (typed: string) => search(page.state.peek(), typed, elsewhere.peek() ?? []);
+  const hits = open ? find(text) : [];
+  const at = Math.max(
+    hits.findIndex((hit) => keyOf(hit) === chosen),
+    0,
+  );
 
+  const look = (typed: string) => {
+    setText(typed);
+    setChosen(null);
+    setAwaited(false);
+  };
   const close = () => {
     setOpen(false);
-    setText("");
+    look("");
     input.current?.blur();
   };
-  const take = (hit: Hit | undefined) => {
-    if (!hit) return;
+  const take = (hit: Hit) => {
     if (hit.kind === "place") page.map.goTo(hit.lng, hit.lat);
-    else page.show(hit.ref);
+    else page.show(hit.ref, hit.at);
     close();
   };
+  const choose = (to: number) => hits[to] && setChosen(keyOf(hits[to]));
+
+  useEffect(() => {
+    elsewhere.reset();
+    if (!isAsked) return;
+    const ask = (signal: AbortSignal) => getKnown(text, page.operation.peek()?.id ?? null, signal);
+    const resting = setTimeout(() => void elsewhere.ask(ask), REST_MS);
+    return () => clearTimeout(resting);
+  }, [text, isAsked]);
+  useEffect(() => {
+    if (isAwaited && hits[0]) take(hits[0]);
+  });
+
   const onKeyDown = (event: KeyboardEvent) => {
-    if (event.key === "ArrowDown") setAt(Math.min(at + 1, hits.length - 1));
-    else if (event.key === "ArrowUp") setAt(Math.max(at - 1, 0));
-    else if (event.key === "Enter") take(search(page.state.peek(), input.current?.value ?? "")[at]);
-    else if (event.key === "Escape") {
+    if (event.key === "ArrowDown") choose(at + 1);
+    else if (event.key === "ArrowUp") choose(at - 1);
+    else if (event.key === "Enter") {
+      // what was typed last may not be rendered yet
+      const typed = input.current?.value ?? "";
+      const hit = typed === text ? hits[at] : find(typed)[0];
+      hit ? take(hit) : setAwaited(true);
+    } else if (event.key === "Escape") {
       event.stopPropagation();
       close();
       return;
@@ -59,8 +92,7 @@ export function SearchBox({ page }: { page: Page }) {
         spellcheck={false}
         value={text}
         onInput={(event) => {
-          setText(event.currentTarget.value);
-          setAt(0);
+          look(event.currentTarget.value);
           setOpen(true);
         }}
         onBlur={() => setTimeout(() => setOpen(false), 150)}
@@ -84,18 +116,11 @@ export function SearchBox({ page }: { page: Page }) {
           ))}
           {hits.length === 0 && (
             <li class="none">
-              Nothing of that name {page.byView.peek() ? "around here" : "in this picture"}
-              {page.summed.peek().length > 0 && ", as far as it is not summed: zoom in to search all of it"}
-              {page.byView.peek() && page.summed.peek().length === 0 && (
-                <button
-                  onMouseDown={(event) => {
-                    event.preventDefault();
-                    page.map.map.zoomTo(page.map.map.getZoom() - FURTHER);
-                  }}
-                >
-                  Zoom out to look further
-                </button>
-              )}
+              {asked.phase === "failed"
+                ? `Nothing of that name around here. Elsewhere could not be looked: ${asked.detail}`
+                : isAsked && asked.phase !== "done"
+                  ? "Nothing of that name around here, looking everywhere …"
+                  : "Nothing of that name in this picture"}
             </li>
           )}
         </ul>
@@ -104,14 +129,17 @@ export function SearchBox({ page }: { page: Page }) {
   );
 }
 
+function keyOf(hit: Hit): string {
+  return hit.kind === "place" ? "place" : `${hit.ref.layer} ${hit.ref.id}`;
+}
+
 function HitLine({ page, hit }: { page: Page; hit: Hit }) {
   if (hit.kind === "place") return <>Go to {coordinates(hit.lng, hit.lat)}</>;
   const state = page.state.peek();
   const agency = state.catalogue.get(hit.ref.layer)?.agency ?? "";
-  const properties = featureById(state, hit.ref.layer, hit.ref.id)?.properties ?? {};
   return (
     <>
-      <Symbol kind={hit.of} color={state.agencies.get(agency)?.color ?? "#4d4d4d"} of={properties} />
+      <Symbol kind={hit.of} color={state.agencies.get(agency)?.color ?? "#4d4d4d"} of={hit.properties} />
       <bdi>{hit.name}</bdi> <small>{hit.detail}</small>
     </>
   );

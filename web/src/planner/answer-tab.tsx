@@ -195,6 +195,7 @@ const FILES = [
   ["png", "Picture"],
   ["csv", "CSV"],
   ["gpkg", "GeoPackage"],
+  ["parquet", "GeoParquet"],
   ["geojson", "GeoJSON"],
 ] as const;
 

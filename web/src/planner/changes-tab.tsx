@@ -24,12 +24,14 @@ export function ChangesTab({ page }: { page: Page }) {
           </button>
         ))}
       </div>
-      <Selected page={page} />
-      <Addition page={page} />
-      <List page={page} />
       <div role="status" aria-label="What if">
         {variants.problem.value && <p class="mark">{variants.problem.value}</p>}
         <Compared page={page} />
+      </div>
+      <Selected page={page} />
+      <Addition page={page} />
+      <List page={page} />
+      <div role="status" aria-label="What becomes of it">
         {variants.shown.value && <Became page={page} variant={variants.shown.value} />}
       </div>
     </>

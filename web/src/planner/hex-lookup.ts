@@ -3,7 +3,7 @@
 
 import { signal } from "@preact/signals";
 import type { HexAnswer } from "./answers.ts";
-import { inWords } from "./asking.ts";
+import { inWords } from "../asking.ts";
 
 /** Whoever crosses a hex on the way elsewhere does not ask about it. */
 const REST_MS = 120;

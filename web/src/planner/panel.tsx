@@ -49,7 +49,7 @@ export function PlannerPanel({ page }: { page: Page }) {
       </details>
       <AreaButtons page={page} />
       <State page={page} />
-      {planner.analysis.answer && <Tabs page={page} />}
+      {(planner.analysis.answer || (plan.tab === "time" && planner.timeline.answer)) && <Tabs page={page} />}
     </section>
   );
 }

@@ -101,6 +101,11 @@ export function windowOf(plan: Plan, now: number): { from: number; to: number } 
   return { from: to - 3 * HOUR_MS, to };
 }
 
+/** Tells apart questions that differ in more than their moment. */
+export function lastingOf(plan: Plan): string {
+  return JSON.stringify(lasting(plan));
+}
+
 /** The question without its moment. */
 function lasting(plan: Plan): Question | null {
   if (!plan.area) return null;

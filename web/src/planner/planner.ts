@@ -10,11 +10,15 @@ import { PALETTE } from "../map/theme.ts";
 import type { Page } from "../page.ts";
 import type { Geometry, Position } from "../wire.ts";
 import { type Analysis, fileName, type HexAnswer, type Placement, type Timeline } from "./answers.ts";
-import { Asking, inWords } from "./asking.ts";
+import { Asking, inWords } from "../asking.ts";
 import type { CellSet } from "./cell-set.ts";
 import { HexLookup } from "./hex-lookup.ts";
-import { type Area, questionOf, type Tab, timelineOf } from "./plan.ts";
+import { type Area, lastingOf, type Plan, questionOf, type Tab, timelineOf } from "./plan.ts";
 import { Variants } from "./variants.ts";
+import { isPart } from "./words.ts";
+
+/** How long the slider of the timeline rests before the map follows: an answer of a city takes about as long. */
+const REST_MS = 200;
 
 /** What the next click on the map is for. */
 export type Clicking = "corners" | "addition" | null;
@@ -52,6 +56,11 @@ export class Planner {
   readonly step = signal<number | null>(null);
 
   readonly #asked = signal<string | null>(null);
+  /** What was set when it was asked. */
+  readonly #plan = signal<Plan | null>(null);
+  /** Of what the timeline is. */
+  #timelineOf = "";
+  #resting: ReturnType<typeof setTimeout> | undefined;
   readonly #outline = signal<FeatureCollection>(EMPTY_COLLECTION);
   #drawing: AbortController | null = null;
   /** Counts what was drawn: the H3 library may come later than the next answer. */
@@ -85,6 +94,11 @@ export class Planner {
     });
     effect(() => void this.#drawMarked(marked.value ? marked.value.split(",") : []));
     effect(() => this.#drawSites(this.tab.value === "next" ? this.placement.answer : null));
+    const drawn = computed(() => (this.isOpen.value && this.analysis.answer ? this.#plan.value : null));
+    effect(() => {
+      const plan = drawn.value;
+      this.page.map.dim(plan && ((info, properties) => isPart(plan, info, properties)));
+    });
     effect(() => this.page.map.point(this.clicking.value === "addition"));
     this.variants.start();
     // a closed panel keeps what was set and answered; one that is opened by a link asks what the link says
@@ -122,32 +136,47 @@ export class Planner {
     await this.askAll();
   }
 
-  /** Asks for gaps and overlaps in the area of the settings. */
-  async askAll(): Promise<void> {
-    const question = questionOf(this.page.settings.peek().plan);
-    const { area } = this.page.settings.peek().plan;
+  /** Asks for gaps and overlaps in the area of the settings; with `keep` the last answer stands until this one comes. */
+  async askAll(keep = false): Promise<void> {
+    const { plan } = this.page.settings.peek();
+    const question = questionOf(plan);
+    const { area } = plan;
     if (!question || !area) return;
+    if (this.#timelineOf !== lastingOf(plan)) this.timeline.reset();
     this.#leave();
     this.isQuestionOpen.value = false;
     this.placement.reset();
     this.#asked.value = JSON.stringify(question);
+    this.#plan.value = plan;
     const outlined = this.#drawOutline(area);
     await this.analysis.ask(async (signal) => {
       const [answer] = await Promise.all([post<Analysis>("/coverage/analysis", question, signal), outlined]);
       return answer;
-    });
+    }, keep);
   }
 
   async askTimeline(): Promise<void> {
-    const question = timelineOf(this.page.settings.peek().plan, this.page.serverNow());
+    const { plan } = this.page.settings.peek();
+    const question = timelineOf(plan, this.page.serverNow());
+    this.#timelineOf = lastingOf(plan);
     this.step.value = null;
     if (question) await this.timeline.ask((signal) => post<Timeline>("/coverage/timeline", question, signal));
   }
 
   /** Asks about one moment of the timeline; the map shows it, and the panel the `tab`. */
   async showMoment(at: number, tab: "answer" | "time"): Promise<void> {
+    clearTimeout(this.#resting);
     this.page.setPlan({ at, tab });
-    await this.askAll();
+    await this.askAll(tab === "time");
+  }
+
+  /** Tells step `index` of the timeline, at `at`; the map shows it as soon as nobody goes on to another one. */
+  chooseStep(index: number, at: number): void {
+    this.step.value = index;
+    clearTimeout(this.#resting);
+    this.#resting = setTimeout(() => {
+      if (this.tab.peek() === "time") void this.showMoment(at, "time");
+    }, REST_MS);
   }
 
   async askPlacement(): Promise<void> {
@@ -192,6 +221,7 @@ export class Planner {
     this.isQuestionOpen.value = true;
     this.page.setPlan({ area: null, a: [], b: [], at: null });
     this.analysis.reset();
+    clearTimeout(this.#resting);
     this.timeline.reset();
     this.placement.reset();
     this.#outline.value = EMPTY_COLLECTION;

@@ -1,6 +1,7 @@
 // What is asked: the rule, the layers, the reach, the moment and the size of the hexes; and of which area.
 
 import type { ComponentChildren } from "preact";
+import { useState } from "preact/hooks";
 import { nameOf, words } from "../format.ts";
 import type { Page } from "../page.ts";
 import { featureById, featuresOf } from "../state.ts";
@@ -110,15 +111,25 @@ function Choices({ page }: { page: Page }) {
 
 function Layers({ page, layers }: { page: Page; layers: LayerInfo[] }) {
   const chosen = page.settings.value.plan.layers;
-  const toggle = (id: string, on: boolean) => {
-    const counted = new Set(chosen.length > 0 ? chosen : layers.map((layer) => layer.id));
-    on ? counted.add(id) : counted.delete(id);
-    page.setPlan({ layers: counted.size === layers.length ? [] : [...counted] });
+  const [isEmpty, setEmpty] = useState(false);
+  const isNone = isEmpty && chosen.length === 0;
+  const ticked = new Set(chosen.length > 0 ? chosen : isNone ? [] : layers.map(({ id }) => id));
+  const tick = (ids: Iterable<string>) => {
+    const next = [...ids];
+    setEmpty(next.length === 0);
+    page.setPlan({ layers: next.length === layers.length ? [] : next });
   };
+  const toggle = (id: string, on: boolean) =>
+    tick(on ? [...ticked, id] : [...ticked].filter((each) => each !== id));
   return (
     <details>
       <summary>
-        Layers that count: {chosen.length === 0 ? "all" : `${chosen.length} of ${layers.length}`}
+        Layers that count:{" "}
+        {isNone
+          ? "all, until you tick one"
+          : chosen.length === 0
+            ? "all"
+            : `${chosen.length} of ${layers.length}`}
       </summary>
       <ul>
         {layers.map(({ id, title }) => (
@@ -126,18 +137,25 @@ function Layers({ page, layers }: { page: Page; layers: LayerInfo[] }) {
             <label>
               <input
                 type="checkbox"
-                checked={chosen.length === 0 || chosen.includes(id)}
+                checked={ticked.has(id)}
                 onChange={(event) => toggle(id, event.currentTarget.checked)}
               />
               <bdi>{title || id}</bdi>
             </label>
-            <button class="only" onClick={() => page.setPlan({ layers: [id] })}>
+            <button class="only" onClick={() => tick([id])}>
               only
             </button>
           </li>
         ))}
       </ul>
-      {chosen.length > 0 && <button onClick={() => page.setPlan({ layers: [] })}>All of them</button>}
+      <div class="buttons">
+        <button disabled={ticked.size === layers.length} onClick={() => tick(layers.map(({ id }) => id))}>
+          All
+        </button>
+        <button disabled={ticked.size === 0} onClick={() => tick([])}>
+          None
+        </button>
+      </div>
     </details>
   );
 }

@@ -93,10 +93,8 @@ function Told({ page, timeline }: { page: Page; timeline: Timeline }) {
   const worstStep = stepAt(steps, Date.parse(worst.at));
   const index = Math.min(chosen.value ?? worstStep, steps.length - 1);
   const step = steps[index];
-  const rest = (at: number) => {
-    chosen.value = at;
-    void page.planner.showMoment(Date.parse(steps[at]!.at), "time");
-  };
+  const choose = (at: number) => page.planner.chooseStep(at, Date.parse(steps[at]!.at));
+  const { at: onMap } = page.settings.value.plan;
   if (!step) return <p>No step lies in the window.</p>;
   return (
     <>
@@ -110,9 +108,7 @@ function Told({ page, timeline }: { page: Page; timeline: Timeline }) {
         min={0}
         max={steps.length - 1}
         value={index}
-        onInput={(event) => (chosen.value = event.currentTarget.valueAsNumber)}
-        // once it rests there, the map shows that moment
-        onChange={(event) => rest(event.currentTarget.valueAsNumber)}
+        onInput={(event) => choose(event.currentTarget.valueAsNumber)}
       />
       <div role="status" aria-label="The moment">
         {step.known ? (
@@ -130,8 +126,9 @@ function Told({ page, timeline }: { page: Page; timeline: Timeline }) {
         <button onClick={() => void page.planner.showMoment(Date.parse(step.at), "answer")}>
           Show this moment's answer
         </button>
-        <button onClick={() => rest(worstStep)}>Go to the worst</button>
+        <button onClick={() => choose(worstStep)}>Go to the worst</button>
       </div>
+      <p class="note">On the map: {onMap === null ? "now" : moment(new Date(onMap).toISOString())}</p>
       <p>
         <span class="key worst" aria-hidden="true" /> Worst: {moment(worst.at)}, gap {km2(worst.gap_km2)} for{" "}
         {lasting(worst)}. On average {share(timeline.mean_covered_share)} is covered.

@@ -9,7 +9,7 @@ import type { Page } from "../page.ts";
 import { featureById } from "../state.ts";
 import type { Position } from "../wire.ts";
 import type { VariantAnswer, WhatIf } from "./answers.ts";
-import { inWords, Newest } from "./asking.ts";
+import { inWords, Newest } from "../asking.ts";
 import { type Change, newName, placedAt, withChange, without } from "./changes.ts";
 import { readRef } from "./link.ts";
 import type { Plan, VariantName } from "./plan.ts";

@@ -2,11 +2,14 @@
 // choice of statuses leaves out. Pure.
 
 import { words as spelled } from "../format.ts";
-import { type Feature, featuresOf, type State } from "../state.ts";
-import type { LayerInfo } from "../wire.ts";
+import { featuresOf, type State } from "../state.ts";
+import type { Kind, LayerInfo, Properties } from "../wire.ts";
+import { isAsked, type Plan } from "./plan.ts";
 
 /** Properties that say what a feature is good for; the server reads the same. */
 const CAPABILITIES = ["capability", "capabilities", "unit_type", "asset_type"];
+
+const COUNTING: ReadonlySet<Kind> = new Set(["units", "assets", "coverage"]);
 
 /** A layer of layers' worth of words; beyond, a list of chips helps nobody. */
 const MOST_WORDS = 40;
@@ -14,7 +17,7 @@ const MOST_WORDS = 40;
 /** The layers that can cover ground, by name. */
 export function counting(state: State): LayerInfo[] {
   return [...state.catalogue.values()]
-    .filter(({ kind }) => kind === "units" || kind === "assets" || kind === "coverage")
+    .filter(({ kind }) => COUNTING.has(kind))
     .sort((a, b) => a.id.localeCompare(b.id));
 }
 
@@ -22,6 +25,15 @@ export function counting(state: State): LayerInfo[] {
 export function statusesOf(state: State, layers: LayerInfo[]): (string | null)[] {
   const found = words(state, layers, ["status"]);
   return [...found, null];
+}
+
+/** Whether a feature is one that the question asks for; whether it counts is for the server to say. */
+export function isPart(plan: Plan, layer: LayerInfo, properties: Properties): boolean {
+  if (!COUNTING.has(layer.kind) || !isAsked(plan, layer)) return false;
+  const { statuses, capabilities } = plan;
+  if (statuses.length > 0 && !statuses.includes(statusOf(properties))) return false;
+  const has = CAPABILITIES.flatMap((property) => [properties[property]].flat());
+  return capabilities.length === 0 || capabilities.some((each) => has.includes(each));
 }
 
 /** Those of a layer whose status was not chosen. */
@@ -42,7 +54,7 @@ export function leftOutOf(state: State, layers: LayerInfo[], statuses: (string |
   if (statuses.length === 0) return [];
   return layers.flatMap(({ id, kind, title }) => {
     const layer = state.layers.get(id);
-    const all = Array.from(layer ? featuresOf(layer) : [], statusOf);
+    const all = Array.from(layer ? featuresOf(layer) : [], ({ properties }) => statusOf(properties));
     const out = all.filter((status) => !statuses.includes(status));
     if (out.length === 0 || (kind === "units" && out.length < all.length)) return [];
     return { layer: title || id, count: out.length, of: all.length, statuses: byFrequency(out) };
@@ -64,7 +76,7 @@ export function statusInWords(status: string | null): string {
   return status === null ? "no status" : spelled(status);
 }
 
-function statusOf({ properties }: Feature): string | null {
+function statusOf(properties: Properties): string | null {
   const status = properties["status"];
   return status === undefined || status === null ? null : String(status);
 }

@@ -1,11 +1,12 @@
 // One question to the server at a time, with what became of it as a signal for the panels.
 
 import { signal } from "@preact/signals";
-import { Refused } from "../http.ts";
+import { Refused } from "./http.ts";
 
 export type Asked<T> =
   | { phase: "idle" }
-  | { phase: "working" }
+  /** `before`: the answer that stands until the next one comes; null: there is none. */
+  | { phase: "working"; before: T | null }
   | { phase: "done"; answer: T }
   | { phase: "failed"; detail: string };
 
@@ -13,11 +14,14 @@ export class Asking<T> {
   readonly state = signal<Asked<T>>({ phase: "idle" });
   #current: AbortController | null = null;
 
-  /** Asks, and gives up what was asked before. The answer, or null if it failed or was given up. */
-  async ask(request: (signal: AbortSignal) => Promise<T>): Promise<T | null> {
+  /**
+   * Asks, and gives up what was asked before. The answer, or null if it failed or was given up. With `keep` the last answer
+   * stands meanwhile.
+   */
+  async ask(request: (signal: AbortSignal) => Promise<T>, keep = false): Promise<T | null> {
     this.#current?.abort();
     const asking = (this.#current = new AbortController());
-    this.state.value = { phase: "working" };
+    this.state.value = { phase: "working", before: keep ? this.peek() : null };
     try {
       const answer = await request(asking.signal);
       if (asking.signal.aborted) return null;
@@ -37,14 +41,17 @@ export class Asking<T> {
 
   /** The answer, if there is one; whoever reads it in an effect hears of the next one. */
   get answer(): T | null {
-    return this.state.value.phase === "done" ? this.state.value.answer : null;
+    return standing(this.state.value);
   }
 
   /** The answer now, unheard of what comes. */
   peek(): T | null {
-    const state = this.state.peek();
-    return state.phase === "done" ? state.answer : null;
+    return standing(this.state.peek());
   }
+}
+
+function standing<T>(state: Asked<T>): T | null {
+  return state.phase === "done" ? state.answer : state.phase === "working" ? state.before : null;
 }
 
 /** The server's own words, or that it could not be reached. */
