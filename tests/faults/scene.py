@@ -40,7 +40,7 @@ RATE = int(os.environ.get("COP_FAULT_RATE", "3000"))
 VIEWERS = int(os.environ.get("COP_FAULT_VIEWERS", "4"))
 MOST_OF_ONE = 2_500
 """Features a second that one publisher can hope to push: it waits for each answer before it goes on."""
-REACHED = 0.8
+REACHED = 0.95
 """The part of the rate asked for that must be reached before anything is broken."""
 READY_WITHIN_S = 60.0
 LAYER = "cfd.units"
