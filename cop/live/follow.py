@@ -69,7 +69,7 @@ class Follow:
     @property
     def behind(self) -> bool:
         """Whether features are owed from before."""
-        return self.owes_all or bool(self.whole) or bool(self.debt)
+        return self.owes_all or bool(self.whole) or bool(self.debt.held)
 
     def start(self, picture: LayerPicture, sight: Sight, now: int) -> None:
         """Begin: from the cursor where that can be done without a gap, or else from nothing."""
@@ -186,7 +186,7 @@ class Follow:
     def _news_or_debt(
         self, picture: LayerPicture, news: News | None, sight: Sight, now: int, room: int
     ) -> wire.Part | None:
-        if not self.debt and not self.reset:
+        if not self.debt.held and not self.reset:
             if news is None:
                 return self._told(picture, wire.Body()) if self.confirm else None
             body = news.body(sight, packing=self.packing)
@@ -196,7 +196,7 @@ class Follow:
         rows = Rows(picture, now)
         self.debt.pay(picture, sight, rows, room=room)
         # References are unambiguous among the features of the picture: only who holds just those can follow them.
-        body = rows.body(packing=self.packing and not self.debt)
+        body = rows.body(packing=self.packing and not self.debt.held)
         return self._told(picture, body) if body.size or self.reset or self.confirm else None
 
     def _next_of_whole(self, room: int) -> wire.Body:

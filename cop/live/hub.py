@@ -52,6 +52,8 @@ class Hub:
         self.sessions: set[Session] = set()
         self._public = 0
         """How many of them are the public's."""
+        self._vouched = 0
+        """No session's credential was last found valid under a policy older than this revision."""
         self._put_off: list[Session] = []
         """For whom there was little time in the last tick; they are first in the next."""
         self._visible: dict[Viewer, list[Layer]] = {}
@@ -81,6 +83,7 @@ class Hub:
         if len(self._greetings) > MAX_SESSIONS:  # Most of those viewers have left.
             self._visible, self._greetings = {}, {}
         session = Session(self, entry, packing=packing)
+        self._vouched = min(self._vouched, session.vouched)
         self.sessions.add(session)
         self._public += public
         if self.directory is not None:
@@ -103,11 +106,16 @@ class Hub:
 
     def credentials(self, *, vouched_before: int) -> set[bytes]:
         """The credentials of sessions that were last found valid under a policy older than this revision."""
-        return {
+        if vouched_before <= self._vouched:
+            return set()
+        older = {
             session.credential
             for session in self.sessions
             if session.credential is not None and session.vouched < vouched_before
         }
+        if not older:
+            self._vouched = vouched_before
+        return older
 
     def vouch(self, policy_revision: int, asked: set[bytes], valid: set[bytes]) -> None:
         """Of the credentials *asked* about at this revision of the policy, only those are *valid*."""

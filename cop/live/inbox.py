@@ -356,24 +356,22 @@ class Debt:
     at all. Every method keeps that true.
     """
 
-    __slots__ = ("_held", "_why")
+    __slots__ = ("_why", "held")
 
     def __init__(self) -> None:
-        self._held: dict[FeatureId, Held | Unknown | None] = {}
+        self.held: dict[FeatureId, Held | Unknown | None] = {}
+        """Empty when nothing is owed; asked for each viewer in each tick."""
         self._why: dict[FeatureId, str] = {}
-
-    def __len__(self) -> int:
-        return len(self._held)
 
     def owe_whole(self, ids: Iterable[FeatureId]) -> None:
         """The viewer holds none of these."""
-        self._held.update(dict.fromkeys(ids))
+        self.held.update(dict.fromkeys(ids))
 
     def owe_since(self, changed: Iterable[Held], gone: dict[FeatureId, str]) -> None:
         """The viewer holds the layer as of some revision, after which this *changed* and that is *gone*."""
         self._why = dict(gone)
-        self._held = {held.id: Unknown.STATE for held in changed}
-        self._held.update(dict.fromkeys(gone, Unknown.STATE))
+        self.held = {held.id: Unknown.STATE for held in changed}
+        self.held.update(dict.fromkeys(gone, Unknown.STATE))
 
     def owe(self, steps: Iterable[Step], sight: Sight, *, passing: bool) -> None:
         """Take on what happened in a tick to a viewer who sees *sight*.
@@ -385,16 +383,16 @@ class Debt:
             state = step.after or step.before
             if state is None:
                 continue
-            if state.id not in self._held:
+            if state.id not in self.held:
                 seen = step.before is not None and step.before.seen_by(sight) and not step.passed
-                self._held[state.id] = step.before if seen else None
+                self.held[state.id] = step.before if seen else None
             if step.after is None:
                 self._why[state.id] = step.why
             else:
                 self._why.pop(state.id, None)
-            if self._held[state.id] is None and (step.after is None or not step.after.seen_by(sight)):
+            if self.held[state.id] is None and (step.after is None or not step.after.seen_by(sight)):
                 if passing and step.after is None and state.seen_by(sight) and len(self._why) <= MOST_GONE:
-                    self._held[state.id] = Unknown.STATE
+                    self.held[state.id] = Unknown.STATE
                 else:
                     self._forget(state.id)
 
@@ -403,16 +401,16 @@ class Debt:
         was = {held.id: held for held in layer.features_in(before)}
         entered = [held.id for held in layer.features_in(after) if was.pop(held.id, None) is None]
         for feature_id, held in was.items():
-            self._held.setdefault(feature_id, held)
+            self.held.setdefault(feature_id, held)
         for feature_id in entered:
-            self._held.setdefault(feature_id, None)
+            self.held.setdefault(feature_id, None)
 
     def pay(self, layer: LayerPicture, sight: Sight, rows: Rows, *, room: int) -> None:
         """Move what is owed into *rows* until they hold *room* bytes; what is left stays owed."""
-        for feature_id in list(self._held):
+        for feature_id in list(self.held):
             if rows.size >= room:
                 return
-            before, after = self._held[feature_id], layer.features.get(feature_id)
+            before, after = self.held[feature_id], layer.features.get(feature_id)
             if after is not None and after.seen_by(sight):
                 if after is not before:
                     rows.show(after, None if before is Unknown.STATE else before)
@@ -422,5 +420,5 @@ class Debt:
             self._forget(feature_id)
 
     def _forget(self, feature_id: FeatureId) -> None:
-        del self._held[feature_id]
+        del self.held[feature_id]
         self._why.pop(feature_id, None)

@@ -5,7 +5,7 @@ The hub ticks it and judges it by the policy; the shell in `cop/api/live.py` car
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Set
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -32,6 +32,7 @@ MAX_NOTICES = 1_000
 
 A subscription asks for at most 256 of them, so whoever comes back does not meet the bound again.
 """
+NO_LAYERS: Set[LayerId] = frozenset()
 NAME_CHARACTERS = 80
 """A layer's name has 65 at the most; nobody holds anything of a longer one."""
 MAX_ERRORS = 8
@@ -95,7 +96,7 @@ class Session:
         self._notices: dict[str, str] = {}
         self._errors = 0
         self._frame: wire.Frame | None = None
-        self._frame_layers: set[LayerId] = set()
+        self._frame_layers: Set[LayerId] = NO_LAYERS
         self._frame_number: int | None = None
         """The number of the view that the frame which waits or is under way settles."""
         self._sending_since: int | None = None
@@ -145,7 +146,7 @@ class Session:
         """The socket has taken the last message, or its sending was interrupted."""
         self._sending_since = None
         if self._sending_frame:
-            self._sending_frame, self._frame_layers, self._frame_number = False, set(), None
+            self._sending_frame, self._frame_layers, self._frame_number = False, NO_LAYERS, None
 
     def close(self, code: int, reason: str) -> None:
         """Ask the shell to close the socket; what waits is not sent any more."""
@@ -208,7 +209,7 @@ class Session:
             self._begin(self._wanted, layer, self._follows[layer].name)
         if self._view_owed is None:
             self._view_owed = self._frame_number
-        self._frame, self._frame_layers, self._frame_number = None, set(), None
+        self._frame, self._frame_layers, self._frame_number = None, NO_LAYERS, None
         if self._sending_frame:
             self.interrupt()
 
@@ -268,7 +269,7 @@ class Session:
             parts = {layer: part for layer, part in cursors.items() if part is not None}
         anchor = None if number is None or number == self._anchor else self._anchor
         self._frame = wire.frame(now, list(parts.values()), number=number, anchor=anchor)
-        self._frame_layers, self._frame_number, self._frame_at = set(parts), number, now
+        self._frame_layers, self._frame_number, self._frame_at = parts.keys(), number, now
 
     def _view_settled(self) -> int | None:
         """The number of a new view, once the viewer is to hold all of it."""

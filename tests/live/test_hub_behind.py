@@ -47,7 +47,7 @@ def test_what_a_slow_viewer_is_owed_does_not_grow_with_features_that_came_and_we
         world.logs[UNITS].gone(f"u{number}")
     world.catch_up(world.hubs[0])
     world.tick(world.hubs[0])
-    (debt,) = [follow.debt for follow in viewing.session._follows.values() if follow.layer == UNITS]
+    (debt,) = [follow.debt.held for follow in viewing.session._follows.values() if follow.layer == UNITS]
     assert len(debt) <= 1  # What the frame that it has not read yet has put.
 
 
