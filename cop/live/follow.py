@@ -139,9 +139,7 @@ class Follow:
             self.debt.turn(picture, before, after)
 
     def _weigh(self, picture: LayerPicture, sight: Sight, now: int) -> bool:
-        """Once in a while, see whether the layer has grown beyond what is told by features, or shrunk below."""
-        if not picture.summable or now - self.weighed_ms < GOOD_MS:
-            return False
+        """See whether the layer has grown beyond what is told by features, or shrunk below."""
         self.weighed_ms = now
         summed = self.sums is not None
         if self._too_many(picture, sight, part=SPLIT_AT if summed else 1.0) == summed:
@@ -169,7 +167,7 @@ class Follow:
             return None
         if picture.tiled:
             return self._tiled_part(picture)
-        if self._weigh(picture, sight, now):
+        if picture.summable and now - self.weighed_ms >= GOOD_MS and self._weigh(picture, sight, now):
             news = None  # It is in what the viewer is told now.
         if self.sums is not None:
             return self._sums_part(picture, self.sums, sight, now)

@@ -211,6 +211,7 @@ class Written:
     def __init__(self, cells: dict[Cell, Joined], *, packing: bool) -> None:
         self.plain = {cell: plain for cell, rows in cells.items() if (plain := rows.plain(packing=packing))}
         self.others = {cell: rows for cell, rows in cells.items() if rows.has_others(packing=packing)}
+        self.moved, self.changed = frozenset(self.plain), frozenset(self.others)
 
 
 class News:
@@ -235,16 +236,14 @@ class News:
     def _told(self, sight: Sight, packing: bool) -> tuple[list[bytes], list[Joined]]:
         """Moves and the rest. For each viewer and each of its cells, so it is done by what loops in C."""
         lines = self._sorted_by(sight.resolution)
-        world = sight.resolution is None
-        cells, row = (WORLD, WORLD) if world else (sight.cells, sight.row)
+        cells = WORLD if sight.resolution is None else sight.cells
         moves: list[bytes] = []
         others: list[Joined] = []
         both: list[Joined] = []
         if sight.statuses is None:
             written = self._written_by(sight.resolution, packing)
-            moves = list(filter(None, map(written.plain.get, row)))
-            if written.others:
-                others = list(filter(None, map(written.others.get, row)))
+            moves = [written.plain[cell] for cell in cells & written.moved]
+            others = [written.others[cell] for cell in cells & written.changed]
             if lines.leaving:
                 both += self._crossing(lines, cells, packing)
         if lines.loose or sight.statuses is not None:

@@ -7,7 +7,7 @@ is within the ring is there before the map is panned to it, and a small pan chan
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import ceil, cos, pi, radians, sin, sqrt
 from weakref import WeakValueDictionary
 
@@ -53,18 +53,6 @@ def finest_cell(lng: float, lat: float) -> Cell:
     return cell
 
 
-_SHARED: dict[Cell, Cell] = {}
-MOST_SHARED = 500_000
-"""Then it begins anew: two objects for one cell cost some memory and nothing else."""
-
-
-def _shared(cell: Cell) -> Cell:
-    """The one object that stands for *cell* in all sights, or nearly all."""
-    if len(_SHARED) >= MOST_SHARED:
-        _SHARED.clear()
-    return _SHARED.setdefault(cell, cell)
-
-
 @dataclass(frozen=True, slots=True)
 class View:
     """What a viewer's map shows, in degrees; `west > east` crosses the antimeridian."""
@@ -87,11 +75,6 @@ class Sight:
     """Everything within these is seen; none crosses the antimeridian."""
     statuses: frozenset[str | None] | None = None
     """The values of a feature's `status` that are wanted, None for a feature without one; None: all are."""
-    row: tuple[Cell, ...] = field(init=False)
-    """The cells to be gone through; a tenth of the set's memory, of which a thousand viewers miss less in the cache."""
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "row", tuple(map(_shared, self.cells)))
 
     def holds(self, cell: Cell) -> bool:
         """Whether a place in that finest cell is within the cells."""

@@ -5,7 +5,8 @@ The hub ticks it and judges it by the policy; the shell in `cop/api/live.py` car
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Set
+from collections.abc import Callable, Collection, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -32,7 +33,7 @@ MAX_NOTICES = 1_000
 
 A subscription asks for at most 256 of them, so whoever comes back does not meet the bound again.
 """
-NO_LAYERS: Set[LayerId] = frozenset()
+NO_LAYERS: AbstractSet[LayerId] = frozenset()
 NAME_CHARACTERS = 80
 """A layer's name has 65 at the most; nobody holds anything of a longer one."""
 MAX_ERRORS = 8
@@ -96,7 +97,7 @@ class Session:
         self._notices: dict[str, str] = {}
         self._errors = 0
         self._frame: wire.Frame | None = None
-        self._frame_layers: Set[LayerId] = NO_LAYERS
+        self._frame_layers: AbstractSet[LayerId] = NO_LAYERS
         self._frame_number: int | None = None
         """The number of the view that the frame which waits or is under way settles."""
         self._sending_since: int | None = None

@@ -271,14 +271,10 @@ class Body(NamedTuple):
 
     text: Pieces = ()
     packed: Pieces = ()
-    text_bytes: int = 0
+    size: int = 0
+    """Bytes of both."""
     records: int = 0
     """How many moves are packed."""
-
-    @property
-    def size(self) -> int:
-        """Bytes of both."""
-        return self.text_bytes + RECORD_BYTES * self.records
 
 
 def body(
@@ -291,7 +287,7 @@ def body(
     """The lists of one layer of one frame, the empty ones left out. Each item is what `led` gives, or whole records."""
     records = sum(map(len, packed)) // RECORD_BYTES
     if not (puts or moves or gones or cells):
-        return Body((), packed, 0, records)
+        return Body((), packed, RECORD_BYTES * records, records)
     text: list[bytes | memoryview] = []
     closing = b""
     for opening, rows in (
@@ -304,7 +300,7 @@ def body(
             text += (closing + opening, memoryview(rows[0])[1:], *rows[1:])
             closing = b"],"
     text.append(b"]")
-    return Body(text, packed, sum(map(len, text)), records)
+    return Body(text, packed, sum(map(len, text)) + RECORD_BYTES * records, records)
 
 
 class Part(NamedTuple):
@@ -369,7 +365,7 @@ def frame(
         if part.body.text:
             before = opening.encode()
             pieces += (before, *part.body.text)
-            size += len(before) + part.body.text_bytes
+            size += len(before) + part.body.size - RECORD_BYTES * part.body.records
             opening = ""
         records += part.body.records
         comma = "},"
