@@ -234,7 +234,7 @@ class News:
         return body
 
     def _told(self, sight: Sight, packing: bool) -> tuple[list[bytes], list[Joined]]:
-        """Moves and the rest. For each viewer and each of its cells, so it is done by what loops in C."""
+        """Moves and the rest. It is done for each viewer, so what it sees and what has changed are met as sets."""
         lines = self._sorted_by(sight.resolution)
         cells = WORLD if sight.resolution is None else sight.cells
         moves: list[bytes] = []

@@ -1,4 +1,4 @@
-"""The least that a broadcast can cost: uvicorn and Starlette sending one prepared message to every socket each tick.
+"""The least that telling many can cost: uvicorn and Starlette sending each socket a ready-made message every tick.
 
 Run by `bench_live_frame` as `python -m tests.bench.bare_broadcast PORT BYTES TICK_S json|bin`.
 """
@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from secrets import token_bytes, token_hex
 
 import uvicorn
 from starlette.applications import Starlette
@@ -16,18 +17,18 @@ from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket
 
 
-def bare_app(message: str | bytes, tick_s: float) -> Starlette:
-    """An application that sends *message* to each socket every *tick_s*, as text or as binary."""
-    sockets: set[WebSocket] = set()
+def bare_app(message_of: Callable[[], str | bytes], tick_s: float) -> Starlette:
+    """An application that sends each socket the message that was made for it every *tick_s*, as text or as binary."""
+    sockets: dict[WebSocket, str | bytes] = {}
 
     async def stay(socket: WebSocket) -> None:
         await socket.accept()
-        sockets.add(socket)
+        sockets[socket] = message_of()
         while (await socket.receive())["type"] != "websocket.disconnect":
             pass
-        sockets.discard(socket)
+        del sockets[socket]
 
-    async def send(socket: WebSocket) -> None:
+    async def send(socket: WebSocket, message: str | bytes) -> None:
         if isinstance(message, str):
             await socket.send_text(message)
         else:
@@ -36,8 +37,8 @@ def bare_app(message: str | bytes, tick_s: float) -> Starlette:
     async def broadcast() -> None:
         while True:
             await asyncio.sleep(tick_s)
-            for socket in list(sockets):
-                await send(socket)
+            for socket, message in list(sockets.items()):
+                await send(socket, message)
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -51,7 +52,7 @@ def bare_app(message: str | bytes, tick_s: float) -> Starlette:
 if __name__ == "__main__":
     port, size, tick_s, form = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]), sys.argv[4]
     uvicorn.run(
-        bare_app("x" * size if form == "json" else b"x" * size, tick_s),
+        bare_app(lambda: token_hex(size // 2) if form == "json" else token_bytes(size), tick_s),
         port=port,
         log_level="warning",
         ws="websockets-sansio",
