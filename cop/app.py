@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -128,6 +129,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.hub = hub
     app.state.standings = standings
     app.state.feeds = watched
+    app.state.searches = asyncio.Semaphore(search.AT_ONCE)
     app.state.drain = drain
     app.state.pump = pump
     app.state.analysts = analysts

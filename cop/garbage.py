@@ -11,7 +11,7 @@ import asyncio
 import gc
 
 MOST_ENDED = 500
-"""Connections: what they leave behind is 15 MB at the most."""
+"""Connections, after which it is time: 15 MB of live viewers, and of those who leave while it rests."""
 REST_S = 2.0
 """From when there is enough to when it is freed: who leave at once may come back at once, and are served first."""
 
@@ -25,11 +25,14 @@ class Ended:
     """Counts connections that have ended, and has what they leave behind freed."""
 
     def __init__(self) -> None:
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._count = 0
         self._due: asyncio.TimerHandle | None = None
 
     def one_more(self, loop: asyncio.AbstractEventLoop) -> None:
         """A connection served by *loop* has ended."""
+        if loop is not self._loop:
+            self._loop, self._count, self._due = loop, 0, None
         self._count += 1
         if self._count >= MOST_ENDED and self._due is None:
             self._due = loop.call_later(REST_S, self._free)

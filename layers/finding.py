@@ -49,7 +49,9 @@ def _sql_rank(word: str) -> str:
     return f"CASE WHEN {word} = $2 THEN 0 WHEN {begins} THEN 1 WHEN {holds} THEN 2 ELSE 3 END"
 
 
-NAME = "coalesce(properties->>'callsign', properties->>'name', properties->>'title', id)"
+NAME = """coalesce(
+    nullif(properties->>'callsign', ''), nullif(properties->>'name', ''), nullif(properties->>'title', ''), id
+)"""
 TYPE = """coalesce(
     properties->>'unit_type', properties->>'asset_type', properties->>'incident_type', properties->>'zone_type'
 )"""
@@ -72,12 +74,13 @@ ORDER BY rank, length(name), name, layer_id, id
 
 
 async def find(
-    connection: AsyncConnection, layers: Sequence[LayerId], typed: str, *, limit: int
+    connection: AsyncConnection, layers: Sequence[LayerId], typed: str, *, limit: int, within_s: float = 10.0
 ) -> list[Found]:
     """Up to *limit* features of *layers* that answer what was *typed*: equals first, then beginnings, then the rest.
 
     It reads every name of those layers: an index of names would make each move of a unit write to it.
-    Raises `Invalid` for what has no letter or digit, or too many.
+    Raises `Invalid` for what has no letter or digit, or too many, and `TimeoutError` when it takes longer than
+    *within_s*: the statement is then cancelled.
     """
     wanted = folded(typed)
     if not wanted:
@@ -85,7 +88,9 @@ async def find(
     if len(wanted) > MAX_TYPED:
         raise Invalid(f"Expected at most {MAX_TYPED} letters and digits to look for.", code="query.q")
     pattern = f"%{'%'.join(wanted)}%"
-    rows = await (await driver(connection)).fetch(FIND, list(layers), wanted, pattern, limit)
+    rows = await (await driver(connection)).fetch(
+        FIND, list(layers), wanted, pattern, limit, timeout=within_s
+    )
     return [
         Found(
             LayerId(row["layer_id"]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -10,13 +11,17 @@ from cop.api import examples_search as examples
 from cop.api.requests import check_query, parse_limit
 from cop.api.shapes import json_answer
 from cop.auth import Access, Accessed, Databased
-from layers.errors import Invalid
+from layers.errors import Invalid, Unavailable
 from layers.finding import Found, find
 from layers.model import Layer, Stream
 
 router = APIRouter(tags=["features"])
 
 MOST_HITS = 500
+AT_ONCE = 2
+"""Searches in one process; each reads every name, on connections that publishing needs as well."""
+PATIENCE_S = 3.0
+"""How long one waits for its turn, and how long it may take then."""
 
 
 @router.get("/search", openapi_extra=examples.QUERY, responses=examples.HITS)
@@ -34,8 +39,17 @@ async def get_search(request: Request, access: Accessed, database: Databased) ->
         raise Invalid("Say what to look for: ?q=engine 42.", code="query.q")
     limit = parse_limit(query.get("limit"), default=100, most=MOST_HITS)
     searched = {layer.id: layer for layer in _searched(access, query.get("operation"))}
-    async with database.connect() as connection:
-        found = await find(connection, list(searched), typed, limit=limit + 1)
+    turns: asyncio.Semaphore = request.app.state.searches
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            await turns.acquire()
+        try:
+            async with database.connect() as connection:
+                found = await find(connection, list(searched), typed, limit=limit + 1, within_s=PATIENCE_S)
+        finally:
+            turns.release()
+    except TimeoutError:
+        raise Unavailable("Too much is being searched; try again.", code="search.busy") from None
     hits = [_body(access, searched[each.layer], each) for each in found[:limit]]
     return json_answer({"hits": hits, "more": len(found) > limit})
 

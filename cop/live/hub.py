@@ -83,7 +83,8 @@ class Hub:
         if len(self._greetings) > MAX_SESSIONS:  # Most of those viewers have left.
             self._visible, self._greetings = {}, {}
         session = Session(self, entry, packing=packing)
-        self._vouched = min(self._vouched, session.vouched)
+        if session.credential is not None:
+            self._vouched = min(self._vouched, session.vouched)
         self.sessions.add(session)
         self._public += public
         if self.directory is not None:

@@ -65,7 +65,7 @@ class View:
 class Sight:
     """What a viewer is told of: the places within some cells, the shapes that touch some boxes, of some statuses.
 
-    Those who look at the same have one and the same sight (`sight_of`), which is quicker to tell than an equal one.
+    A box has one sight for all who come to look at it (`sight_of`), which is quicker to tell than an equal one.
     """
 
     resolution: int | None = None
@@ -116,7 +116,7 @@ class Sight:
 
 EVERYTHING = Sight()
 """A sight without limit."""
-_SIGHTS: WeakValueDictionary[tuple[View | None, frozenset[str | None] | None], Sight] = WeakValueDictionary()
+_SIGHTS: WeakValueDictionary[tuple[BBox | None, frozenset[str | None] | None], Sight] = WeakValueDictionary()
 """The sights that somebody has now, by what they were made out for."""
 _SIGHTS[None, None] = EVERYTHING
 
@@ -150,18 +150,17 @@ def _share_of_average(bbox: BBox, width_deg: float) -> float:
 def sight_of(view: View | None, statuses: frozenset[str | None] | None = None) -> Sight:
     """The sight that stands for *view*; None is a view without limit."""
     resolution = None if view is None else resolution_for(view)
-    if resolution is None:
-        view = None
-    sight = _SIGHTS.get((view, statuses))
+    bbox = None if view is None or resolution is None else view.bbox
+    sight = _SIGHTS.get((bbox, statuses))
     if sight is None:
-        sight = _SIGHTS[view, statuses] = _made_out(view, resolution, statuses)
+        sight = _SIGHTS[bbox, statuses] = _made_out(bbox, resolution, statuses)
     return sight
 
 
-def _made_out(view: View | None, resolution: int | None, statuses: frozenset[str | None] | None) -> Sight:
-    if view is None or resolution is None:
+def _made_out(bbox: BBox | None, resolution: int | None, statuses: frozenset[str | None] | None) -> Sight:
+    if bbox is None or resolution is None:
         return Sight(statuses=statuses)
-    boxes = tuple(_widened(view.bbox, MARGIN * EDGE_KM[resolution]))
+    boxes = tuple(_widened(bbox, MARGIN * EDGE_KM[resolution]))
     touched = {
         h3.cell_to_parent(finest_cell(lng, lat), resolution)
         for box in boxes

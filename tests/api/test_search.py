@@ -8,8 +8,10 @@ from typing import Any
 import httpx
 import pytest
 
+from cop.api import search
 from layers.database import Database
 from layers.directory import add_layer, rules_of, share
+from layers.model import Grade
 from tests.conftest import Serving
 
 MakeKey = Callable[..., Awaitable[str]]
@@ -23,7 +25,7 @@ def engine(id: str, callsign: str) -> dict[str, Any]:
 
 @pytest.fixture
 async def fire(server: Serving, db: Database, key: MakeKey) -> AsyncIterator[httpx.AsyncClient]:
-    """Fire with a shared layer, a hidden one and one of roads, each with an Engine 4."""
+    """Fire with a shared layer, a hidden one and one of roads, each with something called Engine 4."""
     secret = await key("cfd", "publish", "view", "admin")
     async with db.begin() as connection:
         for name, kind in (("cfd.units", "units"), ("cfd.secret", "units"), ("cfd.roads", "roads")):
@@ -34,7 +36,37 @@ async def fire(server: Serving, db: Database, key: MakeKey) -> AsyncIterator[htt
         for name in ("cfd.units", "cfd.secret"):
             hit = engine(f"{name}-4", "Engine 4")
             (await client.post(f"/collections/{name}/items", json=hit)).raise_for_status()
+        street = {"type": "LineString", "coordinates": [[-87.63, 41.88], [-87.62, 41.88]]}
+        road = {"type": "Feature", "id": "r4", "geometry": street, "properties": {"name": "Engine 4 Street"}}
+        (await client.post("/collections/cfd.roads/items", json=road)).raise_for_status()
         yield client
+
+
+async def test_a_tiled_layer_is_not_searched(fire: httpx.AsyncClient) -> None:
+    assert sorted(await hits(fire, q="engine 4")) == ["cfd.secret-4", "cfd.units-4"]
+
+
+async def test_what_is_shared_for_analyses_only_is_not_found(
+    fire: httpx.AsyncClient, db: Database, key: MakeKey
+) -> None:
+    police = {"Authorization": f"Bearer {await key('cpd', 'view', 'plan')}"}
+    async with db.begin() as connection:
+        await share(connection, "cfd.secret", "cpd", grade=Grade.GENERALIZED)
+    fire.headers.update(police)
+    assert await hits(fire, q="engine 4") == ["cfd.units-4"]
+
+
+async def test_more_searches_than_there_are_turns_for_are_sent_away(
+    server: Serving, fire: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "PATIENCE_S", 0.1)
+    turns = server.app.state.searches
+    for _ in range(search.AT_ONCE):
+        await turns.acquire()
+    answer = await fire.get("/search", params={"q": "engine 4"})
+    assert (answer.status_code, answer.json()["code"]) == (503, "search.busy")
+    turns.release()
+    assert await hits(fire, q="engine 4")
 
 
 async def hits(client: httpx.AsyncClient, **asked: str) -> list[str]:

@@ -81,16 +81,22 @@ async def test_a_unit_that_is_not_in_view_is_found_and_gone_to(
         await page.wait_for_url(re.compile(rf"at={LOOP[0] - 2:.4f}"))
 
 
-async def test_enter_takes_the_hit_that_comes_from_afar(fire: httpx.AsyncClient, browser: Browser) -> None:
+async def test_enter_waits_for_the_better_hit_that_comes_from_afar(
+    fire: httpx.AsyncClient, browser: Browser
+) -> None:
     await layer(fire, "cfd.units", title="Engines")
-    crowd = [point(f"E{n}", LOOP[0] + n / 100_000, LOOP[1]) for n in range(30)]
-    await push(fire, "cfd.units", *crowd, point("far", LOOP[0] - 2, LOOP[1], callsign="Medic 7"))
+    crowd = [point(f"E{n}", LOOP[0] - 1 + n / 100_000, LOOP[1]) for n in range(30)]
+    near, far = (
+        point("near", *LOOP, callsign="Medic 71"),
+        point("far", LOOP[0] - 2, LOOP[1], callsign="Medic 7"),
+    )
+    await push(fire, "cfd.units", *crowd, near, far)
     url = await ticket(fire)
-    async with opened(browser, url, fragment=at(*LOOP, 13) + "&limit=20") as page:
-        await expect(page.locator(".layers")).to_contain_text("summed")
+    async with opened(browser, url, fragment=at(*LOOP, 13) + "&limit=20&table") as page:
+        await expect(page.get_by_role("row", name="Medic 71")).to_be_visible()  # and nothing else is held
         await page.get_by_role("combobox").fill("medic 7")
         await page.get_by_role("combobox").press("Enter")
-        await expect(page.locator(".card")).to_contain_text("Medic 7")
+        await page.wait_for_url(re.compile("sel=cfd.units/far"))
 
 
 async def test_distress_among_many_is_still_shouted(fire: httpx.AsyncClient, browser: Browser) -> None:

@@ -53,7 +53,7 @@ export async function getKnown(
   operation: string | null,
   signal: AbortSignal,
 ): Promise<Known[]> {
-  const query = new URLSearchParams({ q: text, limit: "200", ...(operation === null ? {} : { operation }) });
+  const query = new URLSearchParams({ q: text, limit: "500", ...(operation === null ? {} : { operation }) });
   return (await ask<{ hits: Known[] }>(`/search?${query}`, { signal })).hits;
 }
 

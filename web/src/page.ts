@@ -89,7 +89,9 @@ export class Page {
   /** Whether the picture is asked for by view: counts then mean what is in view and a little around. */
   readonly byView = signal(false);
   /** Whether there may be features that are not held here. */
-  readonly isPartial = computed(() => this.byView.value || this.summed.value.length > 0);
+  readonly isPartial = computed(
+    () => this.byView.value || this.summed.value.length > 0 || this.settings.value.statuses.length > 0,
+  );
   readonly live = computed(() => this.link.value.state === "live");
   readonly missingSince = computed(() => this.state.value.missingSince);
   readonly planner = new Planner(this);

@@ -103,7 +103,8 @@ export class SymbolLayers {
     const world = 512 * 2 ** this.map.getZoom();
     const found: { ref: Ref; distance: number }[] = [];
     for (const kind of [...SYMBOL_KINDS].reverse()) {
-      const radius = (this.#layers[kind].size / 2 + SLACK_PX) / world;
+      const { size, shrunk } = this.#layers[kind];
+      const radius = ((size * shrunk) / 2 + SLACK_PX) / world;
       for (const { i, distance } of this.#pools[kind].instances.near(x, y, radius, this.nowMs())) {
         const ref = this.#pools[kind].owner(i);
         if (ref) found.push({ ref, distance });

@@ -17,10 +17,13 @@ export function SearchBox({ page }: { page: Page }) {
   const [open, setOpen] = useState(false);
   /** Which hit was chosen by keyboard, and stays so while others come in; null: the best. */
   const [chosen, setChosen] = useState<string | null>(null);
-  /** Enter was pressed before there was a hit: the first that comes is taken. */
+  /** Enter was pressed before the server had answered: the best hit is taken once it has. */
   const [isAwaited, setAwaited] = useState(false);
   const elsewhere = useRef(new Asking<Known[]>()).current;
-  const isAsked = page.isPartial.value && text.trim() !== "" && !parseCoordinates(text);
+  /** What the server was last asked for. */
+  const askedFor = useRef("");
+  const isAsked = page.isPartial.value && /[\p{L}\p{N}]/u.test(text) && !parseCoordinates(text);
+  const operation = page.operation.value?.id ?? null;
   // at once, not with the next render: whoever types fast has the next letter under way already
   useEffect(() => void (page.focusSearch = () => input.current?.focus()), []);
   if (open) page.now.value; // what was looked for may come into the picture meanwhile
@@ -51,23 +54,26 @@ export function SearchBox({ page }: { page: Page }) {
 
   useEffect(() => {
     elsewhere.reset();
+    askedFor.current = text;
     if (!isAsked) return;
-    const ask = (signal: AbortSignal) => getKnown(text, page.operation.peek()?.id ?? null, signal);
+    const ask = (signal: AbortSignal) => getKnown(text, operation, signal);
     const resting = setTimeout(() => void elsewhere.ask(ask), REST_MS);
     return () => clearTimeout(resting);
-  }, [text, isAsked]);
+  }, [text, isAsked, operation]);
+  const isAnswered =
+    !isAsked || (askedFor.current === text && (asked.phase === "done" || asked.phase === "failed"));
   useEffect(() => {
-    if (isAwaited && hits[0]) take(hits[0]);
+    if (!isAwaited || !isAnswered) return;
+    setAwaited(false);
+    if (hits[at]) take(hits[at]);
   });
 
   const onKeyDown = (event: KeyboardEvent) => {
     if (event.key === "ArrowDown") choose(at + 1);
     else if (event.key === "ArrowUp") choose(at - 1);
     else if (event.key === "Enter") {
-      // what was typed last may not be rendered yet
-      const typed = input.current?.value ?? "";
-      const hit = typed === text ? hits[at] : find(typed)[0];
-      hit ? take(hit) : setAwaited(true);
+      if (chosen !== null && hits[at]) take(hits[at]);
+      else setAwaited(true);
     } else if (event.key === "Escape") {
       event.stopPropagation();
       close();
@@ -95,7 +101,10 @@ export function SearchBox({ page }: { page: Page }) {
           look(event.currentTarget.value);
           setOpen(true);
         }}
-        onBlur={() => setTimeout(() => setOpen(false), 150)}
+        onBlur={() => {
+          setAwaited(false);
+          setTimeout(() => setOpen(false), 150);
+        }}
         onKeyDown={onKeyDown}
       />
       {open && text.trim() !== "" && (

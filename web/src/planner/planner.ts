@@ -31,7 +31,7 @@ export class Planner {
   /** What is set, other than it was when the answer was asked for. */
   readonly isOutdated = computed(() => {
     const question = questionOf(this.page.settings.value.plan);
-    return this.analysis.answer !== null && JSON.stringify(question) !== this.#asked.value;
+    return this.analysis.state.value.phase === "done" && JSON.stringify(question) !== this.#asked.value;
   });
   /** What the panel has open; null: it is closed. */
   readonly tab = computed<Tab | null>(() => {
@@ -56,7 +56,7 @@ export class Planner {
   readonly step = signal<number | null>(null);
 
   readonly #asked = signal<string | null>(null);
-  /** What was set when it was asked. */
+  /** What was set when the answer was asked for. */
   readonly #plan = signal<Plan | null>(null);
   /** Of what the timeline is. */
   #timelineOf = "";
@@ -95,8 +95,12 @@ export class Planner {
     effect(() => void this.#drawMarked(marked.value ? marked.value.split(",") : []));
     effect(() => this.#drawSites(this.tab.value === "next" ? this.placement.answer : null));
     const drawn = computed(() => (this.isOpen.value && this.analysis.answer ? this.#plan.value : null));
+    let dimmed = "";
     effect(() => {
       const plan = drawn.value;
+      const of = plan ? lastingOf(plan) : "";
+      if (of === dimmed) return; // another moment asks for the same features
+      dimmed = of;
       this.page.map.dim(plan && ((info, properties) => isPart(plan, info, properties)));
     });
     effect(() => this.page.map.point(this.clicking.value === "addition"));
@@ -132,6 +136,7 @@ export class Planner {
   }
 
   async take(area: Area): Promise<void> {
+    clearTimeout(this.#resting);
     this.page.setPlan({ area });
     await this.askAll();
   }
@@ -146,11 +151,10 @@ export class Planner {
     this.#leave();
     this.isQuestionOpen.value = false;
     this.placement.reset();
-    this.#asked.value = JSON.stringify(question);
-    this.#plan.value = plan;
     const outlined = this.#drawOutline(area);
     await this.analysis.ask(async (signal) => {
       const [answer] = await Promise.all([post<Analysis>("/coverage/analysis", question, signal), outlined]);
+      if (!signal.aborted) [this.#asked.value, this.#plan.value] = [JSON.stringify(question), plan];
       return answer;
     }, keep);
   }
@@ -159,6 +163,7 @@ export class Planner {
     const { plan } = this.page.settings.peek();
     const question = timelineOf(plan, this.page.serverNow());
     this.#timelineOf = lastingOf(plan);
+    clearTimeout(this.#resting);
     this.step.value = null;
     if (question) await this.timeline.ask((signal) => post<Timeline>("/coverage/timeline", question, signal));
   }

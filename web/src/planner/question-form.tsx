@@ -110,7 +110,8 @@ function Choices({ page }: { page: Page }) {
 }
 
 function Layers({ page, layers }: { page: Page; layers: LayerInfo[] }) {
-  const chosen = page.settings.value.plan.layers;
+  const known = new Set(layers.map(({ id }) => id));
+  const chosen = page.settings.value.plan.layers.filter((id) => known.has(id));
   const [isEmpty, setEmpty] = useState(false);
   const isNone = isEmpty && chosen.length === 0;
   const ticked = new Set(chosen.length > 0 ? chosen : isNone ? [] : layers.map(({ id }) => id));

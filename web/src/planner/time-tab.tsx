@@ -94,7 +94,7 @@ function Told({ page, timeline }: { page: Page; timeline: Timeline }) {
   const index = Math.min(chosen.value ?? worstStep, steps.length - 1);
   const step = steps[index];
   const choose = (at: number) => page.planner.chooseStep(at, Date.parse(steps[at]!.at));
-  const { at: onMap } = page.settings.value.plan;
+  const onMap = page.planner.analysis.answer?.at;
   if (!step) return <p>No step lies in the window.</p>;
   return (
     <>
@@ -128,7 +128,7 @@ function Told({ page, timeline }: { page: Page; timeline: Timeline }) {
         </button>
         <button onClick={() => choose(worstStep)}>Go to the worst</button>
       </div>
-      <p class="note">On the map: {onMap === null ? "now" : moment(new Date(onMap).toISOString())}</p>
+      {onMap && <p class="note">On the map: {moment(onMap)}</p>}
       <p>
         <span class="key worst" aria-hidden="true" /> Worst: {moment(worst.at)}, gap {km2(worst.gap_km2)} for{" "}
         {lasting(worst)}. On average {share(timeline.mean_covered_share)} is covered.
