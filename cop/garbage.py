@@ -11,7 +11,7 @@ import asyncio
 import gc
 
 MOST_ENDED = 500
-"""Connections, after which it is time: 15 MB of live viewers, and of those who leave while it rests."""
+"""After so many connections it is time: of live viewers 15 MB, besides those who leave during the rest."""
 REST_S = 2.0
 """From when there is enough to when it is freed: who leave at once may come back at once, and are served first."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import string
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -13,7 +14,7 @@ from sqlalchemy import text
 from layers.database import Database
 from layers.errors import Invalid
 from layers.finding import Found, find, folded, sql_folded
-from layers.model import Layer
+from layers.model import Layer, Viewer
 from layers.publish import Publisher
 from tests.db.test_publish import items, make_layer, unit
 
@@ -26,9 +27,9 @@ async def found(db: Database, typed: str, *layers: Layer, limit: int = 1_000) ->
         return await find(connection, [layer.id for layer in layers], typed, limit=limit)
 
 
-async def publish(db: Database, layer: Layer, owner: object, *features: dict[str, object]) -> None:
+async def publish(db: Database, layer: Layer, owner: Viewer, *features: dict[str, Any]) -> None:
     publisher = Publisher(db)
-    await publisher.push(owner, layer, items(*features))  # type: ignore[arg-type]  # made by make_layer
+    await publisher.push(owner, layer, items(*features))
     await publisher.close()
 
 

@@ -28,8 +28,7 @@ export function SearchBox({ page }: { page: Page }) {
   useEffect(() => void (page.focusSearch = () => input.current?.focus()), []);
   if (open) page.now.value; // what was looked for may come into the picture meanwhile
   const asked = elsewhere.state.value;
-  const find = (typed: string) => search(page.state.peek(), typed, elsewhere.peek() ?? []);
-  const hits = open ? find(text) : [];
+  const hits = open ? search(page.state.peek(), text, elsewhere.peek() ?? []) : [];
   const at = Math.max(
     hits.findIndex((hit) => keyOf(hit) === chosen),
     0,
@@ -127,9 +126,9 @@ export function SearchBox({ page }: { page: Page }) {
             <li class="none">
               {asked.phase === "failed"
                 ? `Nothing of that name around here. Elsewhere could not be looked: ${asked.detail}`
-                : isAsked && asked.phase !== "done"
-                  ? "Nothing of that name around here, looking everywhere …"
-                  : "Nothing of that name in this picture"}
+                : isAnswered
+                  ? "Nothing of that name in this picture"
+                  : "Nothing of that name around here, looking everywhere …"}
             </li>
           )}
         </ul>
