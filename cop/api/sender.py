@@ -67,11 +67,10 @@ class Sender:
             self._awake.set()
             return
         while socket.has_room:
-            message = session.next_message()
+            message = session.take()
             if message is None:
                 return
             socket.send_now(message)
-            session.sent()
             if not session.has_more:
                 return
         self._awake.set()

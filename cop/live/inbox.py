@@ -7,16 +7,18 @@ holds, what is in its view, and some that came and went, however long it does no
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from enum import Enum
 from itertools import chain
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from cop.live import wire
 from cop.live.held import Held
 from cop.live.interest import FILL, KEEP, Cell, Sight
 from cop.live.picture import LayerPicture, Step
 from layers.model import FeatureId
+
+Told = TypeVar("Told")
 
 WORLD = frozenset({0})
 """The one cell of who sees everything."""
@@ -39,6 +41,24 @@ class Joined(NamedTuple):
     def has_others(self, *, packing: bool) -> bool:
         """Whether there is more than those."""
         return bool(self.puts or self.gones or (packing and self.moves))
+
+
+def joined_of(rows: Iterable[Joined]) -> Joined:
+    """What these say, in one."""
+    return Joined(*map(b"".join, zip(*rows, strict=True)))
+
+
+def joined_by_parent(
+    rows: dict[Cell, Told], resolution: int | None, join: Callable[[list[Told]], Told]
+) -> dict[Cell, Told]:
+    """What happened within cells of *resolution*, told of cells of the next coarser one."""
+    if not resolution:
+        return {}
+    keep, fill = KEEP[resolution - 1], FILL[resolution - 1]
+    children: defaultdict[Cell, list[Told]] = defaultdict(list)
+    for cell, each in rows.items():
+        children[cell & keep | fill].append(each)
+    return {parent: join(each) for parent, each in children.items()}
 
 
 class Rows:
@@ -205,13 +225,13 @@ class Sorted:
                     yield from crossing.lines
 
 
-class Written:
-    """What happened within each cell of one resolution, as rows; moves apart, for most of what happens is moves."""
+class Written(NamedTuple):
+    """What happened within cells, as rows; moves apart, for most of what happens is moves."""
 
-    def __init__(self, cells: dict[Cell, Joined], *, packing: bool) -> None:
-        self.plain = {cell: plain for cell, rows in cells.items() if (plain := rows.plain(packing=packing))}
-        self.others = {cell: rows for cell, rows in cells.items() if rows.has_others(packing=packing)}
-        self.moved, self.changed = frozenset(self.plain), frozenset(self.others)
+    plain: dict[Cell, bytes]
+    """Moves in the form that is the rule for the viewer."""
+    others: dict[Cell, Joined]
+    """Where there is more than those."""
 
 
 class News:
@@ -236,14 +256,14 @@ class News:
     def _told(self, sight: Sight, packing: bool) -> tuple[list[bytes], list[Joined]]:
         """Moves and the rest. It is done for each viewer, so what it sees and what has changed are met as sets."""
         lines = self._sorted_by(sight.resolution)
-        cells = WORLD if sight.resolution is None else sight.cells
+        cells, compact = (WORLD, WORLD) if sight.resolution is None else (sight.cells, sight.compact)
         moves: list[bytes] = []
         others: list[Joined] = []
         both: list[Joined] = []
         if sight.statuses is None:
             written = self._written_by(sight.resolution, packing)
-            moves = [written.plain[cell] for cell in cells & written.moved]
-            others = [written.others[cell] for cell in cells & written.changed]
+            moves = list(filter(None, map(written.plain.get, compact)))
+            others = list(filter(None, map(written.others.get, compact))) if written.others else []
             if lines.leaving:
                 both += self._crossing(lines, cells, packing)
         if lines.loose or sight.statuses is not None:
@@ -274,7 +294,12 @@ class News:
         if written is None:
             within = self._sorted_by(resolution).within
             cells = {cell: self._join(lines, packing) for cell, lines in within.items()}
-            written = Written(cells, packing=packing)
+            plain = {cell: plain for cell, rows in cells.items() if (plain := rows.plain(packing=packing))}
+            others = {cell: rows for cell, rows in cells.items() if rows.has_others(packing=packing)}
+            written = Written(
+                plain | joined_by_parent(plain, resolution, b"".join),
+                others | joined_by_parent(others, resolution, joined_of),
+            )
             self._written[resolution, packing] = written
         return written
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from math import ceil, cos, pi, radians, sin, sqrt
 from weakref import WeakValueDictionary
 
@@ -75,6 +76,8 @@ class Sight:
     """Everything within these is seen; none crosses the antimeridian."""
     statuses: frozenset[str | None] | None = None
     """The values of a feature's `status` that are wanted, None for a feature without one; None: all are."""
+    compact: tuple[Cell, ...] = ()
+    """The cells, and in the place of all children of one cell that cell: about half as many."""
 
     def holds(self, cell: Cell) -> bool:
         """Whether a place in that finest cell is within the cells."""
@@ -167,7 +170,27 @@ def _made_out(bbox: BBox | None, resolution: int | None, statuses: frozenset[str
         for lng, lat in _samples(box, SAMPLING * EDGE_KM[resolution])
     }
     cells = frozenset(cell for each in touched for cell in h3.grid_disk(each, 1))
-    return Sight(resolution, cells, boxes, statuses)
+    return Sight(resolution, cells, boxes, statuses, _compact(cells, resolution))
+
+
+def _compact(cells: frozenset[Cell], resolution: int) -> tuple[Cell, ...]:
+    """*cells*, of that resolution, told one resolution coarser where that says the same."""
+    if resolution == 0:
+        return tuple(cells)
+    parents = {h3.cell_to_parent(cell, resolution - 1) for cell in cells}
+    children = {parent: cells.intersection(h3.cell_to_children(parent, resolution)) for parent in parents}
+    whole = {
+        parent: each
+        for parent, each in children.items()
+        if len(each) == h3.cell_to_children_size(parent, resolution)
+    }
+    return tuple(map(_shared, cells.difference(*whole.values()).union(whole)))
+
+
+@lru_cache(1 << 16)
+def _shared(cell: Cell) -> Cell:
+    """The same number, and mostly the same object for all sights that hold the cell: it is then at hand for each."""
+    return cell
 
 
 def _unwrapped(west: float, south: float, east: float, north: float) -> Iterator[BBox]:

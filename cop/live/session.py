@@ -61,8 +61,8 @@ class Session:
     """One viewer's socket, as rules: what it asked for, what it was told, what waits to be sent.
 
     What waits is bounded: one frame, the newest hello, one `revoked` a layer (`MAX_NOTICES` at the most), the
-    last few errors, and the debts of its layers. The shell waits for `wake`, sends what `next_message` gives
-    and calls `sent` after each; `interrupt` must make a send that is under way fail.
+    last few errors, and the debts of its layers. The shell waits for `wake`, sends what `take` gives, or what
+    `next_message` gives and calls `sent` after each; `interrupt` must make a send that is under way fail.
     """
 
     def __init__(self, hub: Hub, entry: Pass, *, packing: bool = False) -> None:
@@ -124,18 +124,24 @@ class Session:
         except Invalid as fault:
             self._complain(fault)
 
-    def next_message(self) -> wire.Message | None:
-        """What to send now; None: wait for `wake`. Follow up with `sent` once the socket has taken it."""
+    def take(self) -> wire.Message | None:
+        """What to send now, by a transport that has room for it; None: wait for `wake`."""
         if self.closing is not None:
             return None
-        message: wire.Message
         if self._notices:
-            message = self._notices.pop(next(iter(self._notices)))
-        elif self._frame is not None:
-            message, self._frame, self._sending_frame = self._frame, None, True
-        else:
-            return None
-        self._sending_since = self.hub.clock()
+            return self._notices.pop(next(iter(self._notices)))
+        message, self._frame = self._frame, None
+        self._frame_layers, self._frame_number = NO_LAYERS, None
+        return message
+
+    def next_message(self) -> wire.Message | None:
+        """`take`, by a transport that may have to wait for room: follow up with `sent` once it has taken it."""
+        frame, layers, number = self._frame, self._frame_layers, self._frame_number
+        message = self.take()
+        if message is not None:
+            self._sending_since = self.hub.clock()
+            if message is frame:
+                self._sending_frame, self._frame_layers, self._frame_number = True, layers, number
         return message
 
     @property
@@ -232,7 +238,7 @@ class Session:
             news = {}
         if asked and self.hub.directory is not None:
             self._take_orders(self.hub.directory, now)
-        started = set() if hurried else self._start(now)
+        started = NO_LAYERS if hurried else self._start(now)
         if started:
             news = {layer: each for layer, each in news.items() if layer not in started}
         if ready:
@@ -280,14 +286,14 @@ class Session:
         self._view_owed = None
         return number
 
-    def _start(self, now: int) -> set[LayerId]:
+    def _start(self, now: int) -> AbstractSet[LayerId]:
         """Begin with the layers that are new to the viewer or were read anew; their news is in that."""
-        started = set()
+        started = NO_LAYERS
         for layer, follow in self._follows.items():
             picture = self.hub.picture.get(layer)
             if picture is not None and follow.picture is not picture:
                 follow.start(picture, self._sight, now)
-                started.add(layer)
+                started |= {layer}
         return started
 
     def _take_orders(self, directory: Directory, now: int) -> None:
