@@ -26,39 +26,40 @@ MOST_GONE = 1_000
 """Departures owed, beyond which the viewer is not told of one of what it never heard of."""
 
 
-class Joined(NamedTuple):
-    """Rows of each kind as one piece: puts, moves and gones as JSON (`wire.led`), and moves as records."""
+class Others(NamedTuple):
+    """Rows besides those that are the rule, each kind as one piece (`wire.led`)."""
 
     puts: bytes
     moves: bytes
+    """In words, for a viewer who takes records."""
     gones: bytes
-    packed: bytes
-
-    def plain(self, *, packing: bool) -> bytes:
-        """The moves in the form that is the rule for the viewer: records for one that takes them, else words."""
-        return self.packed if packing else self.moves
-
-    def has_others(self, *, packing: bool) -> bool:
-        """Whether there is more than those."""
-        return bool(self.puts or self.gones or (packing and self.moves))
 
 
-def joined_of(rows: Iterable[Joined]) -> Joined:
+class Joined(NamedTuple):
+    """Rows as one piece, for viewers who take moves in the same form."""
+
+    plain: bytes
+    """Moves in the form that is the rule: records for who takes them, else words (`wire.led`)."""
+    others: Others | None
+    """What else there is, if anything."""
+
+
+def together(others: list[Others]) -> Others:
     """What these say, in one."""
-    return Joined(*map(b"".join, zip(*rows, strict=True)))
+    return Others(*map(b"".join, zip(*others, strict=True)))
 
 
-def joined_by_parent(
+def told_by_parent(
     rows: dict[Cell, Told], resolution: int | None, join: Callable[[list[Told]], Told]
 ) -> dict[Cell, Told]:
-    """What happened within cells of *resolution*, told of cells of the next coarser one."""
+    """What happened within cells of *resolution*, and within those of the next coarser one."""
     if not resolution:
-        return {}
+        return rows
     keep, fill = KEEP[resolution - 1], FILL[resolution - 1]
     children: defaultdict[Cell, list[Told]] = defaultdict(list)
     for cell, each in rows.items():
         children[cell & keep | fill].append(each)
-    return {parent: join(each) for parent, each in children.items()}
+    return rows | {parent: join(each) for parent, each in children.items()}
 
 
 class Rows:
@@ -112,23 +113,25 @@ class Rows:
             else:
                 self.moves.append(held.move)
         self.moved = []
-        return Joined(wire.led(self.puts), wire.led(self.moves), wire.led(self.gones), b"".join(self.packed))
+        words = wire.led(self.moves)
+        others = Others(wire.led(self.puts), words if packing else b"", wire.led(self.gones))
+        return Joined(b"".join(self.packed) if packing else words, others if any(others) else None)
 
     def body(self, *, packing: bool) -> wire.Body:
         """The rows as part of a frame, moves as records where that is asked for and they can be said so."""
-        own = self.joined(packing=packing)
-        return body_of([plain] if (plain := own.plain(packing=packing)) else [], [own], packing=packing)
+        plain, others = self.joined(packing=packing)
+        return body_of([plain] if plain else [], [others] if others else [], packing=packing)
 
 
-def body_of(plain: list[bytes], others: list[Joined], *, packing: bool) -> wire.Body:
+def body_of(plain: list[bytes], others: list[Others], *, packing: bool) -> wire.Body:
     """Moves in the form that is the rule for the viewer, none empty, and what else there is, as part of a frame."""
-    moved, packed = ([], plain) if packing else (plain, [])
+    moves, packed = ([], plain) if packing else (plain, [])
     if not others:
-        return wire.body(moves=moved, packed=packed)
-    puts, gones = [rows.puts for rows in others if rows.puts], [rows.gones for rows in others if rows.gones]
+        return wire.body(moves=moves, packed=packed)
+    puts, gones = [each.puts for each in others if each.puts], [each.gones for each in others if each.gones]
     if packing:
-        moved = [rows.moves for rows in others if rows.moves]
-    return wire.body(puts, moved, gones, packed)
+        moves = [each.moves for each in others if each.moves]
+    return wire.body(puts, moves, gones, packed)
 
 
 def why_unseen(after: Held | None, sight: Sight) -> str:
@@ -230,7 +233,7 @@ class Written(NamedTuple):
 
     plain: dict[Cell, bytes]
     """Moves in the form that is the rule for the viewer."""
-    others: dict[Cell, Joined]
+    others: dict[Cell, Others]
     """Where there is more than those."""
 
 
@@ -244,36 +247,39 @@ class News:
         self._lines: list[Line] = []
         self._sorted: dict[int | None, Sorted] = {}
         self._written: dict[tuple[int | None, bool], Written] = {}
-        self._bodies: dict[tuple[Sight, bool], wire.Body] = {}
+        self._bodies: tuple[dict[Sight, wire.Body], dict[Sight, wire.Body]] = ({}, {})
+        """By whether records are taken."""
 
     def body(self, sight: Sight, *, packing: bool) -> wire.Body:
         """The rows for a viewer who was up to date and sees *sight*; empty when nothing concerns it."""
-        body = self._bodies.get((sight, packing))
+        bodies = self._bodies[packing]
+        body = bodies.get(sight)
         if body is None:
-            body = self._bodies[sight, packing] = body_of(*self._told(sight, packing), packing=packing)
+            body = bodies[sight] = self._made(sight, packing)
         return body
 
-    def _told(self, sight: Sight, packing: bool) -> tuple[list[bytes], list[Joined]]:
-        """Moves and the rest. It is done for each viewer, so what it sees and what has changed are met as sets."""
+    def _made(self, sight: Sight, packing: bool) -> wire.Body:
+        """It is done for each viewer, so what a view holds is looked up as a whole."""
         lines = self._sorted_by(sight.resolution)
         cells, compact = (WORLD, WORLD) if sight.resolution is None else (sight.cells, sight.compact)
-        moves: list[bytes] = []
-        others: list[Joined] = []
+        plain: list[bytes] = []
+        others: list[Others] = []
         both: list[Joined] = []
         if sight.statuses is None:
             written = self._written_by(sight.resolution, packing)
-            moves = list(filter(None, map(written.plain.get, compact)))
-            others = list(filter(None, map(written.others.get, compact))) if written.others else []
+            plain += filter(None, map(written.plain.get, compact))
+            if written.others:
+                others += filter(None, map(written.others.get, compact))
             if lines.leaving:
                 both += self._crossing(lines, cells, packing)
         if lines.loose or sight.statuses is not None:
             both.append(self._own(lines, cells, sight).joined(packing=packing))
         for rows in both:
-            if plain := rows.plain(packing=packing):
-                moves.append(plain)
-            if rows.has_others(packing=packing):
-                others.append(rows)
-        return moves, others
+            if rows.plain:
+                plain.append(rows.plain)
+            if rows.others is not None:
+                others.append(rows.others)
+        return body_of(plain, others, packing=packing)
 
     def _own(self, lines: Sorted, cells: frozenset[Cell], sight: Sight) -> Rows:
         """What cells cannot tell: shapes, and where each feature may enter or leave the filter where it stands."""
@@ -294,11 +300,10 @@ class News:
         if written is None:
             within = self._sorted_by(resolution).within
             cells = {cell: self._join(lines, packing) for cell, lines in within.items()}
-            plain = {cell: plain for cell, rows in cells.items() if (plain := rows.plain(packing=packing))}
-            others = {cell: rows for cell, rows in cells.items() if rows.has_others(packing=packing)}
+            plain = {cell: rows.plain for cell, rows in cells.items() if rows.plain}
+            others = {cell: rows.others for cell, rows in cells.items() if rows.others is not None}
             written = Written(
-                plain | joined_by_parent(plain, resolution, b"".join),
-                others | joined_by_parent(others, resolution, joined_of),
+                told_by_parent(plain, resolution, b"".join), told_by_parent(others, resolution, together)
             )
             self._written[resolution, packing] = written
         return written

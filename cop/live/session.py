@@ -267,7 +267,7 @@ class Session:
             part = follow.part(news.get(layer), self._sight, now, room)
             if part is not None:
                 parts[layer] = part
-                room = max(room - part.size, 0)
+                room = max(room - part[1].size, 0)
         number = self._view_settled()
         if number is None and not parts:
             if now - self._frame_at < SILENCE_MS or not self._greeting:

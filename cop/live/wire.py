@@ -303,17 +303,8 @@ def body(
     return Body(text, packed, sum(map(len, text)) + RECORD_BYTES * records, records)
 
 
-class Part(NamedTuple):
-    """What one frame says of one layer."""
-
-    opening: str
-    """JSON text, from the layer's name to before the members of `body`; its object is still open."""
-    body: Body
-
-    @property
-    def size(self) -> int:
-        """Bytes, give or take a brace and a comma."""
-        return len(self.opening) + self.body.size
+Part = tuple[str, Body]
+"""What one frame says of one layer: JSON text up to the members of the body, its object still open; and the body."""
 
 
 def layer_part(name: str, epoch: str, from_: int, to: int, body: Body, *, reset: bool = False) -> Part:
@@ -321,7 +312,7 @@ def layer_part(name: str, epoch: str, from_: int, to: int, body: Body, *, reset:
     flag = ',"reset":true' if reset else ""
     packed = f',"packed":{body.records}' if body.records else ""
     comma = "," if body.text else ""
-    return Part(f'{name}:{{"epoch":"{epoch}","from":{from_},"to":{to}{flag}{packed}{comma}', body)
+    return f'{name}:{{"epoch":"{epoch}","from":{from_},"to":{to}{flag}{packed}{comma}', body
 
 
 class Frame(NamedTuple):
@@ -356,29 +347,28 @@ def frame(
     view = "" if number is None else f'"view":{number},'
     if anchor is not None:
         view += f'"anchor":{anchor},'
-    opening = f'{{"type":"frame","time":{now_ms},{view}"layers":{{'
+    words = f'{{"type":"frame","time":{now_ms},{view}"layers":{{'
     comma = ""
     pieces: list[bytes | memoryview] = []
-    size = records = 0
-    for part in parts:
-        opening += comma + part.opening
-        if part.body.text:
-            before = opening.encode()
-            pieces += (before, *part.body.text)
-            size += len(before) + part.body.size - RECORD_BYTES * part.body.records
-            opening = ""
-        records += part.body.records
+    packed: list[bytes | memoryview] = []
+    size = packed_size = 0
+    for opening, body in parts:
+        words += comma + opening
+        if body.text:
+            before = words.encode()
+            pieces += (before, *body.text)
+            size += len(before) + body.size - RECORD_BYTES * body.records
+            words = ""
+        packed += body.packed
+        packed_size += RECORD_BYTES * body.records
         comma = "},"
-    closing = (opening + ("}}}" if parts else "}}")).encode()
+    closing = (words + ("}}}" if parts else "}}")).encode()
     size += len(closing)
-    if not records:
+    if not packed:
         return Frame([*pieces, closing], size, packed=False)
-    padding = bytes(-size % 4)
-    head = size.to_bytes(4, "little")
-    pieces = [head, *pieces, closing, padding]
-    for part in parts:
-        pieces += part.body.packed
-    return Frame(pieces, len(head) + size + len(padding) + RECORD_BYTES * records, packed=True)
+    padding = -size % 4
+    pieces = [size.to_bytes(4, "little"), *pieces, closing, bytes(padding), *packed]
+    return Frame(pieces, 4 + size + padding + packed_size, packed=True)
 
 
 def hello(body: str, now_ms: int, tick_ms: int) -> str:
