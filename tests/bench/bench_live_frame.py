@@ -28,7 +28,7 @@ from tests.bench.service import free_port
 
 FEW, MANY = 24, 1_000
 """The first 24 look at the map in every size that the thousand do; the first eight do not."""
-ROUNDS = 3
+ROUNDS = 5
 UNITS = {"": 1_000, "_large": 5_000}
 """Small frames, of which most is what surrounds them, and large ones; with more units nothing is idle any more."""
 FEWER = {("json", "_large"): 400}
