@@ -148,9 +148,8 @@ class Poll:
 
     async def _next(self) -> str:
         while self.session.closing is None:
-            message = self.session.next_message()
+            message = self.session.take()
             if message is not None:
-                self.session.sent()
                 return str(wire.whole(message))  # It is text: nothing else was asked for.
             self._awake.clear()
             await self._awake.wait()

@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeVar
 
 from cop.live import wire
 from cop.live.held import Held
-from cop.live.interest import FILL, KEEP, Cell, Sight
+from cop.live.interest import EVERYTHING, FILL, KEEP, Cell, Sight
 from cop.live.picture import LayerPicture, Step
 from layers.model import FeatureId
 
@@ -31,7 +31,7 @@ class Others(NamedTuple):
 
     puts: bytes
     moves: bytes
-    """In words, for a viewer who takes records."""
+    """In words, for a viewer who takes records; b"" for any other, to whom words are the rule."""
     gones: bytes
 
 
@@ -49,10 +49,13 @@ def together(others: list[Others]) -> Others:
     return Others(*map(b"".join, zip(*others, strict=True)))
 
 
-def told_by_parent(
+def with_parents(
     rows: dict[Cell, Told], resolution: int | None, join: Callable[[list[Told]], Told]
 ) -> dict[Cell, Told]:
-    """What happened within cells of *resolution*, and within those of the next coarser one."""
+    """*rows* of cells of *resolution*, and those of all children of a parent as its own.
+
+    What went from one child to another is in neither.
+    """
     if not resolution:
         return rows
     keep, fill = KEEP[resolution - 1], FILL[resolution - 1]
@@ -124,7 +127,7 @@ class Rows:
 
 
 def body_of(plain: list[bytes], others: list[Others], *, packing: bool) -> wire.Body:
-    """Moves in the form that is the rule for the viewer, none empty, and what else there is, as part of a frame."""
+    """Moves in the form that is the rule, none empty, and what else there is, as part of a frame."""
     moves, packed = ([], plain) if packing else (plain, [])
     if not others:
         return wire.body(moves=moves, packed=packed)
@@ -198,6 +201,7 @@ class Sorted:
             for line in lines:
                 self._sort(line, KEEP[resolution], FILL[resolution])
         self.left, self.entered = frozenset(self.leaving), frozenset(self.entering)
+        self._somewhere = self.left.union(self.entered, self.within)
 
     def _sort(self, line: Line, keep: int, fill: int) -> None:
         left, entered = line.left, line.entered
@@ -215,6 +219,10 @@ class Sorted:
             assert cell is not None, "a step begins or ends somewhere"
             self.within[cell].append(line)
 
+    def all_seen(self, sight: frozenset[Cell]) -> bool:
+        """Whether nothing happened beyond *sight*."""
+        return not self.loose and self._somewhere <= sight
+
     def seen(self, sight: frozenset[Cell]) -> Iterator[Line]:
         """All that concerns *sight*, each line once."""
         for cell in sight & self.within.keys():
@@ -229,12 +237,10 @@ class Sorted:
 
 
 class Written(NamedTuple):
-    """What happened within cells, as rows; moves apart, for most of what happens is moves."""
+    """What happened within cells, and by parent within its children; moves apart, for most of what happens is moves."""
 
     plain: dict[Cell, bytes]
-    """Moves in the form that is the rule for the viewer."""
     others: dict[Cell, Others]
-    """Where there is more than those."""
 
 
 class News:
@@ -255,30 +261,29 @@ class News:
         bodies = self._bodies[packing]
         body = bodies.get(sight)
         if body is None:
-            body = bodies[sight] = self._made(sight, packing)
+            body = bodies[sight] = self._join_for(sight, packing)
         return body
 
-    def _made(self, sight: Sight, packing: bool) -> wire.Body:
-        """It is done for each viewer, so what a view holds is looked up as a whole."""
+    def _join_for(self, sight: Sight, packing: bool) -> wire.Body:
+        """It is done for each viewer in each tick: no loop in Python over the cells of the sight."""
         lines = self._sorted_by(sight.resolution)
+        if sight.resolution is not None and sight.statuses is None and lines.all_seen(sight.cells):
+            return self.body(EVERYTHING, packing=packing)
         cells, compact = (WORLD, WORLD) if sight.resolution is None else (sight.cells, sight.compact)
         plain: list[bytes] = []
         others: list[Others] = []
-        both: list[Joined] = []
+        further: list[Joined] = []
         if sight.statuses is None:
             written = self._written_by(sight.resolution, packing)
             plain += filter(None, map(written.plain.get, compact))
-            if written.others:
+            if written.others:  # There are hardly ever any.
                 others += filter(None, map(written.others.get, compact))
             if lines.leaving:
-                both += self._crossing(lines, cells, packing)
+                further += self._crossing(lines, cells, packing)
         if lines.loose or sight.statuses is not None:
-            both.append(self._own(lines, cells, sight).joined(packing=packing))
-        for rows in both:
-            if rows.plain:
-                plain.append(rows.plain)
-            if rows.others is not None:
-                others.append(rows.others)
+            further.append(self._own(lines, cells, sight).joined(packing=packing))
+        plain += [rows.plain for rows in further if rows.plain]
+        others += [rows.others for rows in further if rows.others]
         return body_of(plain, others, packing=packing)
 
     def _own(self, lines: Sorted, cells: frozenset[Cell], sight: Sight) -> Rows:
@@ -303,7 +308,7 @@ class News:
             plain = {cell: rows.plain for cell, rows in cells.items() if rows.plain}
             others = {cell: rows.others for cell, rows in cells.items() if rows.others is not None}
             written = Written(
-                told_by_parent(plain, resolution, b"".join), told_by_parent(others, resolution, together)
+                with_parents(plain, resolution, b"".join), with_parents(others, resolution, together)
             )
             self._written[resolution, packing] = written
         return written

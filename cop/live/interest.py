@@ -33,6 +33,8 @@ one beside it, even where cells are smallest."""
 MARGIN = 0.5
 """How far beyond the view everything is certain to be seen, in edges of a cell, east and west measured where the view
 is widest: so far it may be panned for nothing."""
+SHARED_CELLS = 32_768
+"""Of so many cells, the last that were seen anew, sights share the number; some 6 MB."""
 LNG_LIMIT = 540.0
 """How far a map that has been panned around the world may count on; beyond that it is a mistake."""
 EARTH_KM = 6371.0072
@@ -178,18 +180,14 @@ def _compact(cells: frozenset[Cell], resolution: int) -> tuple[Cell, ...]:
     if resolution == 0:
         return tuple(cells)
     parents = {h3.cell_to_parent(cell, resolution - 1) for cell in cells}
-    children = {parent: cells.intersection(h3.cell_to_children(parent, resolution)) for parent in parents}
-    whole = {
-        parent: each
-        for parent, each in children.items()
-        if len(each) == h3.cell_to_children_size(parent, resolution)
-    }
+    families = {parent: h3.cell_to_children(parent, resolution) for parent in parents}
+    whole = {parent: children for parent, children in families.items() if cells.issuperset(children)}
     return tuple(map(_shared, cells.difference(*whole.values()).union(whole)))
 
 
-@lru_cache(1 << 16)
+@lru_cache(SHARED_CELLS)
 def _shared(cell: Cell) -> Cell:
-    """The same number, and mostly the same object for all sights that hold the cell: it is then at hand for each."""
+    """One object for all sights that hold the cell, so that what a tick looks up stays in the processor's cache."""
     return cell
 
 

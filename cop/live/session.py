@@ -27,7 +27,7 @@ SILENCE_MS = 5_000
 SEND_DEADLINE_MS = 20_000
 """A frame that the network has not taken by then: the viewer is cut off, and comes back with its cursor."""
 FRAME_BYTES = 1_000_000
-"""What one frame may carry, give or take one feature; the rest follows in the next."""
+"""What the rows of one frame may come to, give or take one feature; the rest follows in the next."""
 MAX_NOTICES = 1_000
 """Messages besides frames that wait, nearly all of them `revoked`; a viewer who reads so little is cut off.
 
@@ -131,17 +131,18 @@ class Session:
         if self._notices:
             return self._notices.pop(next(iter(self._notices)))
         message, self._frame = self._frame, None
-        self._frame_layers, self._frame_number = NO_LAYERS, None
+        if message is not None:
+            self._frame_layers, self._frame_number = NO_LAYERS, None
         return message
 
     def next_message(self) -> wire.Message | None:
         """`take`, by a transport that may have to wait for room: follow up with `sent` once it has taken it."""
-        frame, layers, number = self._frame, self._frame_layers, self._frame_number
+        layers, number = self._frame_layers, self._frame_number
         message = self.take()
         if message is not None:
             self._sending_since = self.hub.clock()
-            if message is frame:
-                self._sending_frame, self._frame_layers, self._frame_number = True, layers, number
+        if isinstance(message, wire.Frame):
+            self._sending_frame, self._frame_layers, self._frame_number = True, layers, number
         return message
 
     @property
@@ -267,7 +268,8 @@ class Session:
             part = follow.part(news.get(layer), self._sight, now, room)
             if part is not None:
                 parts[layer] = part
-                room = max(room - part[1].size, 0)
+                _, body = part
+                room = max(room - body.size, 0)
         number = self._view_settled()
         if number is None and not parts:
             if now - self._frame_at < SILENCE_MS or not self._greeting:
@@ -293,7 +295,7 @@ class Session:
             picture = self.hub.picture.get(layer)
             if picture is not None and follow.picture is not picture:
                 follow.start(picture, self._sight, now)
-                started |= {layer}
+                started = started | {layer}
         return started
 
     def _take_orders(self, directory: Directory, now: int) -> None:

@@ -303,7 +303,7 @@ def body(
     return Body(text, packed, sum(map(len, text)) + RECORD_BYTES * records, records)
 
 
-Part = tuple[str, Body]
+Part = tuple[str, Body]  # Each viewer's frame has one for each layer, and a plain tuple is made in no time.
 """What one frame says of one layer: JSON text up to the members of the body, its object still open; and the body."""
 
 
@@ -351,7 +351,7 @@ def frame(
     comma = ""
     pieces: list[bytes | memoryview] = []
     packed: list[bytes | memoryview] = []
-    size = packed_size = 0
+    size = records = 0
     for opening, body in parts:
         words += comma + opening
         if body.text:
@@ -360,15 +360,15 @@ def frame(
             size += len(before) + body.size - RECORD_BYTES * body.records
             words = ""
         packed += body.packed
-        packed_size += RECORD_BYTES * body.records
+        records += body.records
         comma = "},"
     closing = (words + ("}}}" if parts else "}}")).encode()
     size += len(closing)
-    if not packed:
+    if not records:
         return Frame([*pieces, closing], size, packed=False)
     padding = -size % 4
     pieces = [size.to_bytes(4, "little"), *pieces, closing, bytes(padding), *packed]
-    return Frame(pieces, 4 + size + padding + packed_size, packed=True)
+    return Frame(pieces, 4 + size + padding + RECORD_BYTES * records, packed=True)
 
 
 def hello(body: str, now_ms: int, tick_ms: int) -> str:

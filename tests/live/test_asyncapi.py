@@ -179,8 +179,7 @@ async def test_what_a_real_session_says_has_its_shape(server, town):
 def heard(viewing: Viewing) -> list[dict[str, Any]]:
     """What waits in a session, each checked."""
     messages = []
-    while (message := viewing.session.next_message()) is not None:
-        viewing.session.sent()
+    while (message := viewing.session.take()) is not None:
         text = wire.whole(message)
         check(text)
         messages.append(orjson.loads(text) if isinstance(text, str) else {})
@@ -234,8 +233,7 @@ def test_moves_that_are_packed_have_their_shape():
         log.put("a", point(n, 1.0), seconds=world.now / 1000 - NOON.timestamp(), callsign="E1")
         world.catch_up(world.hubs[0])
         world.tick(world.hubs[0])
-        while (message := viewing.session.next_message()) is not None:
-            viewing.session.sent()
+        while (message := viewing.session.take()) is not None:
             text = wire.whole(message)
             said.append((check(text), type(text)))
     assert ("frame", bytes) in said

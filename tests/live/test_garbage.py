@@ -30,7 +30,7 @@ async def test_what_viewers_leave_behind_is_freed(
                     await viewer.say("subscribe")
                     await viewer.until(lambda model: model.layers)
                     sessions.update(each for each in gc.get_objects() if type(each) is Session)
-                # A collection while a viewer is about to go would count that viewer without freeing it.
+                # A viewer who ends while a collection is due already would be counted for it, and not freed by it.
                 await asyncio.sleep(2 * garbage.REST_S)
                 while len(sessions) >= most:  # noqa: ASYNC110 - nothing rings when an object is gone
                     await asyncio.sleep(0.01)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from h3.api import basic_int as h3
 
 from cop.live import picture as picture_module
 from cop.live import session as session_module
+from cop.live.interest import sight_of, view_from
 from layers.model import Why
 from tests.live.world import AUSTIN, CHICAGO, IN_AUSTIN, IN_CHICAGO, TILES, UNITS, Viewing, point, watching
 
@@ -51,6 +53,32 @@ def test_what_a_move_cannot_say_is_put_whole(world, change):
     )
     viewing.ticked()
     assert viewing.model.rows == [("put", "e1"), ("put", "e1")]
+
+
+@pytest.mark.parametrize("packing", [False, True])
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_what_happens_within_and_between_cells_that_are_told_as_one_is_told_once(world, packing, elsewhere):
+    sight = sight_of(view_from(CHICAGO))
+    parent = next(cell for cell in sight.compact if h3.get_resolution(cell) < sight.resolution)
+    middles = [h3.cell_to_latlng(cell) for cell in h3.cell_to_children(parent, sight.resolution)]
+    here = [point(round(lng, 6), round(lat, 6)) for lat, lng in middles]
+    units = world.logs[UNITS]
+    for unit, place in zip(("stays", "crosses", "ends"), here, strict=False):
+        units.put(unit, place)
+    viewing = Viewing(world, world.hubs[0], packing=packing)
+    viewing.say("subscribe", layers=["one.units"], view=CHICAGO)
+    viewing.ticked()
+    viewing.model.rows.clear()
+    if elsewhere:
+        units.put("a1", IN_AUSTIN)
+    lng, lat = here[0]["coordinates"]
+    units.put("stays", point(lng, round(lat + 1e-6, 6)), seconds=1)
+    units.put("crosses", here[4], seconds=1)
+    units.gone("ends")
+    units.put("begins", here[5], seconds=1)
+    moved = "packed" if packing else "move"
+    told = [(moved, "stays"), (moved, "crosses"), ("deleted", "ends"), ("put", "begins")]
+    assert sorted(viewing.ticked().rows) == sorted(told)
 
 
 @pytest.mark.parametrize("why", list(Why))

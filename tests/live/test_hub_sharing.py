@@ -119,6 +119,23 @@ def test_a_frame_under_way_to_one_who_does_not_read_is_interrupted_when_its_laye
     assert interrupted
 
 
+def test_a_frame_that_was_sent_is_not_taken_back_when_its_layer_is_revoked(world):
+    world.share(UNITS, Sharing(everyone=True))
+    world.share(ZONES, Sharing(everyone=True))
+    viewing = watching(world, OTHER)
+    world.logs[UNITS].put("secret", IN_CHICAGO)
+    world.logs[ZONES].put("z", IN_CHICAGO)
+    viewing.ticked()
+    interrupted = []
+    viewing.session.interrupt = lambda: interrupted.append(True)
+    world.share(UNITS, Sharing())
+    viewing.model.messages.clear()
+    viewing.ticked()
+    assert not interrupted
+    assert not [each for each in viewing.model.messages if "reset" in str(each)]
+    assert viewing.model.layers.keys() == {"one.zones"}
+
+
 def test_a_layer_that_is_shared_later_comes_by_itself(world):
     world.logs[UNITS].put("e1", IN_CHICAGO)
     viewing = watching(world, OTHER, operation="flood")

@@ -140,6 +140,30 @@ def test_a_view_touches_six_to_forty_cells_and_a_ring_around_them_is_seen(west, 
             assert sight.cells <= {cell for each in ring for cell in h3.grid_disk(each, 1)}
 
 
+PENTAGONS = [h3.cell_to_latlng(cell) for resolution in (3, 6) for cell in h3.get_pentagons(resolution)]
+
+
+@settings(deadline=None)
+@given(
+    st.tuples(LATS, LNGS) | st.sampled_from(PENTAGONS),
+    st.floats(-4, 1.6),
+    st.floats(-0.5, 0.5),
+)
+@example(PENTAGONS[0], -1.0, 0.0)
+def test_a_sight_told_one_size_coarser_holds_the_same_cells(middle, width, shape):
+    (lat, lng), beside, above = middle, 10**width / 2, 10 ** (width + shape) / 2
+    sight = sight_of(View((lng - beside, max(lat - above, -90.0), lng + beside, min(lat + above, 90.0))))
+    resolution = sight.resolution
+    if resolution is None:
+        assert sight.compact == ()
+    else:
+        assert {h3.get_resolution(cell) for cell in sight.compact} <= {resolution - 1, resolution}
+        told = [child for cell in sight.compact for child in h3.cell_to_children(cell, resolution)]
+        assert sorted(told) == sorted(sight.cells)
+        for parent in {h3.cell_to_parent(cell, resolution - 1) for cell in sight.cells if resolution}:
+            assert not set(h3.cell_to_children(parent, resolution)) <= set(sight.compact)
+
+
 def test_views_of_every_zoom_of_a_map_touch_six_to_forty_cells_wherever_it_is():
     chance = random.Random(5)
     for zoom in [step / 2 for step in range(8, 33)]:

@@ -47,8 +47,7 @@ class Process:
         await self.pump.read()
         self.now += 250
         self.hub.tick()
-        while (message := self.session.next_message()) is not None:
-            self.session.sent()
+        while (message := self.session.take()) is not None:
             self.model.apply(wire.whole(message))
         return self.model
 

@@ -272,8 +272,7 @@ class Watcher:
 
     def read(self, at_most: int = 1_000_000) -> int:
         read = 0
-        while read < at_most and (message := self.session.next_message()) is not None:
-            self.session.sent()
+        while read < at_most and (message := self.session.take()) is not None:
             self.mirror.fold(self.fold.apply(orjson.loads(wire.whole(message))))
             assert self.fold.broken is None
             read += 1

@@ -213,8 +213,7 @@ class Viewing:
 
     def read(self, at_most: int = 1_000_000) -> None:
         """Take what waits, as a socket would."""
-        while at_most and (message := self.session.next_message()) is not None:
-            self.session.sent()
+        while at_most and (message := self.session.take()) is not None:
             told = whole(message)
             self.model.apply(told)
             packed = isinstance(told, bytes)
