@@ -322,6 +322,23 @@ async def test_a_timeline_marks_its_worst_moment_and_leads_to_it(
         assert "when=" in page.url
 
 
+async def test_a_moment_that_cannot_be_had_leaves_the_way_back_to_the_timeline(
+    fire: httpx.AsyncClient, browser: Browser
+) -> None:
+    await stations(fire)
+    url = await ticket(fire, "plan")
+    async with opened(browser, url, fragment=planned("tab=time"), expected=("ERR_FAILED",)) as page:
+        await page.get_by_role("button", name="Run the timeline").click()
+        line = page.get_by_role("img", name="The gap over time")
+        await expect(line).to_be_visible()
+        await page.route("**/coverage/analysis", lambda route: route.abort())
+        await page.get_by_role("button", name="Show this moment").click()
+        await expect(page.locator(".planner .mark")).to_contain_text("could not be reached")
+        await expect(line).to_have_count(0)
+        await page.get_by_role("tab", name="Over time").click()
+        await expect(line).to_be_visible()
+
+
 async def test_the_next_sites_are_numbered_and_can_be_tried(
     fire: httpx.AsyncClient, browser: Browser
 ) -> None:

@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from layers.errors import Invalid, TooLarge
@@ -233,8 +233,18 @@ def _exactly(case: Small, count: int):
         yield case.depth + case.masks[list(chosen)].sum(axis=0, dtype=np.int32)
 
 
+NOTHING_TO_GAIN = Small(
+    np.array([1.0] * 2 + [0.0] * 10 + [2.0, 7.25]),
+    np.array([2, 1] + [0] * 10 + [2, 2], np.int32),
+    np.array([[0] * 12 + [1, 1], [1, 1] + [0] * 10 + [1, 1]], bool),
+)
+"""Of which sums of the same cells in another order differ in the last digit."""
+NO_BETTER = np.array([[0] * 13 + [1], [0, 1] + [0] * 12], bool)
+
+
 @settings(max_examples=150)
 @given(idle(), st.integers(1, 3), st.integers(1, 2))
+@example((NOTHING_TO_GAIN, Small(NOTHING_TO_GAIN.weight, NOTHING_TO_GAIN.depth, NO_BETTER)), 1, 2)
 def test_moves_cover_as_much_as_the_best_of_all_moves(case, moves, at_least):
     units, posts = case
     if not (len(units.masks) and len(posts.masks)):

@@ -13,7 +13,7 @@ from layers.planning.placement.budget import Clock
 from layers.planning.placement.exact import WHOLE
 from layers.planning.placement.incidence import Incidence
 from layers.planning.placement.model import Ended, Proof, Site, Solver
-from layers.planning.placement.search import Search, Worth, first_best
+from layers.planning.placement.search import TOLERANCE, Search, Worth, first_best
 
 
 def in_order(
@@ -57,7 +57,8 @@ def with_units(depth: Counts, spans: Iterable[tuple[Ranges, int]]) -> Counts:
 def proof_of(before: float, after: float, bound: float, solver: Solver, clock: Clock) -> Proof:
     """How near *after* is to *bound*, seen from *before*."""
     bound = max(bound, after)
-    gap = (bound - after) / (bound - before) if bound > before else 0.0
+    # Sums of the same places in another order differ in their last digits: that is nothing left to gain.
+    gap = (bound - after) / (bound - before) if bound - before > TOLERANCE * bound else 0.0
     is_out = clock.is_out()
     clock.part(0, 1)
     clock.tell(1)

@@ -49,7 +49,7 @@ export function PlannerPanel({ page }: { page: Page }) {
       </details>
       <AreaButtons page={page} />
       <State page={page} />
-      {(planner.analysis.answer || (plan.tab === "time" && planner.timeline.answer)) && <Tabs page={page} />}
+      {(planner.analysis.answer || planner.timeline.answer) && <Tabs page={page} />}
     </section>
   );
 }
@@ -72,7 +72,8 @@ function State({ page }: { page: Page }) {
 
 function Tabs({ page }: { page: Page }) {
   const { tab } = page.settings.value.plan;
-  const Content = CONTENT[tab];
+  // a timeline stands without an answer while one of its moments cannot be had
+  const Content = page.planner.analysis.answer || tab === "time" ? CONTENT[tab] : null;
   const onKey = (event: KeyboardEvent) => {
     const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
     if (!step) return;
@@ -99,7 +100,7 @@ function Tabs({ page }: { page: Page }) {
         ))}
       </div>
       <div id="planner-content" role="tabpanel" aria-labelledby={`tab-${tab}`}>
-        <Content page={page} />
+        {Content && <Content page={page} />}
       </div>
     </>
   );

@@ -121,8 +121,9 @@ export class Planner {
   async drawArea(): Promise<void> {
     this.#drawing?.abort();
     const drawing = (this.#drawing = new AbortController());
-    this.clicking.value = "corners";
     const { drawArea } = await import("../map/draw-area.ts");
+    if (this.#drawing !== drawing) return;
+    this.clicking.value = "corners"; // and not before: what is asked for is a click that counts
     const color = PALETTE[this.page.theme.peek()].label;
     const geometry = await drawArea(this.page.map.map, color, drawing.signal);
     if (this.#drawing !== drawing) return;
